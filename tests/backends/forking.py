@@ -1,0 +1,174 @@
+import contextlib
+import ctypes
+import faulthandler
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+import warnings
+
+# How many seconds a forked process has for what a test asks of it.
+TIMEOUT = 10
+
+
+@contextlib.contextmanager
+def forked(func):
+    """
+    Call func(pipe) in a forked process, which is killed on exit, and yield it
+    along with its pipe's other end.
+    """
+    context = multiprocessing.get_context("fork")
+    pipe, child_pipe = context.Pipe()
+    process = context.Process(target=_child, args=(func, child_pipe, pipe))
+    parent = multiprocessing.current_process()
+    daemon = parent.daemon
+    # The parallel test runner's workers are daemonic, which prevents them from
+    # having child processes.
+    parent.daemon = False
+    try:
+        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+            # Python 3.12+ warns against forking a process that has threads.
+            process.start()
+    finally:
+        parent.daemon = daemon
+    child_pipe.close()
+    try:
+        yield process, pipe
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+        pipe.close()
+
+
+def _child(func, pipe, parent_pipe):
+    parent_pipe.close()
+    end_in_time()
+    func(pipe)
+
+
+def end_in_time():
+    """Have this process show where it hangs and end after TIMEOUT."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    faulthandler.register(signal.SIGALRM, sys.__stderr__, chain=True)
+    signal.alarm(TIMEOUT)
+
+
+def receive(pipe):
+    """Return what the other process sends, or raise AssertionError."""
+    if not pipe.poll(TIMEOUT):
+        raise AssertionError(f"No answer from the other process in {TIMEOUT}s.")
+    try:
+        return pipe.recv()
+    except EOFError:
+        raise AssertionError("The other process died without an answer.") from None
+
+
+def run_in_fork(func):
+    """
+    Return the result of calling func() in a forked process. Raise
+    AssertionError with the child's traceback if it raises an exception, or if
+    it doesn't end in time.
+    """
+
+    def child(pipe):
+        pipe.send(_outcome(func))
+
+    with forked(child) as (process, pipe):
+        result, error = receive(pipe)
+        process.join(TIMEOUT)
+        if process.exitcode is None:
+            raise AssertionError(f"The child process didn't end in {TIMEOUT}s.")
+    if error:
+        raise AssertionError(f"In the child process:\n{error}")
+    return result
+
+
+def run_in_c_fork(func, child_hook=False):
+    """
+    Return the result of calling func() in a process that is forked in C, as
+    uWSGI does, without any at-fork hook but possibly the child's.
+    """
+    pipe, child_pipe = multiprocessing.Pipe()
+    if (pid := ctypes.PyDLL(None).fork()) == 0:
+        try:
+            end_in_time()
+            if child_hook:
+                ctypes.pythonapi.PyOS_AfterFork_Child()
+            child_pipe.send(_outcome(func))
+        finally:
+            os._exit(0)
+    child_pipe.close()
+    try:
+        result, error = receive(pipe)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        pipe.close()
+    if error:
+        raise AssertionError(f"In the child process:\n{error}")
+    return result
+
+
+def run_script(source, *args):
+    """
+    Return the standard output of a Python script, which forks and whose
+    processes end as Python's do. Raise AssertionError if it doesn't end in
+    time or has any other output.
+    """
+    script = subprocess.Popen(
+        [sys.executable, "-c", source, *args],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = script.communicate(timeout=2 * TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"The script didn't end in {2 * TIMEOUT}s.") from None
+    finally:
+        # What it forked belongs to its session.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(script.pid, signal.SIGKILL)
+        script.communicate()
+    if stderr:
+        raise AssertionError(f"The script's standard error:\n{stderr}")
+    return stdout
+
+
+def _outcome(func):
+    try:
+        return func(), None
+    except BaseException:
+        return None, traceback.format_exc()
+
+
+@contextlib.contextmanager
+def in_thread(manager):
+    """Have another thread enter a context manager, and leave it on exit."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def run():
+        with manager:
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        if not entered.wait(TIMEOUT):
+            raise AssertionError(f"The thread didn't get there in {TIMEOUT}s.")
+        yield
+    finally:
+        leave.set()
+        thread.join()
+
+
+def socket_of(connection):
+    """Return what identifies the socket of a driver's connection."""
+    return os.fstat(connection.fileno()).st_ino

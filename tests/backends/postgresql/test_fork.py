@@ -1,0 +1,500 @@
+import contextlib
+import gc
+import json
+import os
+import threading
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+
+from backends.forking import (
+    in_thread,
+    run_in_c_fork,
+    run_in_fork,
+    run_script,
+    socket_of,
+)
+
+from django.core.signals import request_finished, request_started
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    ProgrammingError,
+    close_old_connections,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.backends.signals import connection_created
+from django.test import TransactionTestCase
+
+try:
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+except ImportError:
+    is_psycopg3 = False
+
+# Fork within a transaction, after another thread has maybe taken one of the
+# pool's locks, and leave the child in the way that's given.
+EXIT_SCRIPT = """
+import json, os, signal, sys, threading, warnings
+
+import django
+from django.conf import settings
+
+settings.configure(DATABASES={"default": json.loads(sys.argv[1])})
+django.setup()
+
+from django.db import ProgrammingError, connection, transaction
+
+
+def session():
+    return connection.connection.info.backend_pid
+
+
+def hold(lock):
+    with lock:
+        held.set()
+        threading.Event().wait()
+
+
+with transaction.atomic(), connection.cursor() as cursor:
+    cursor.execute("SELECT 1")
+    parent_session = session()
+    if connection.pool:
+        held = threading.Event()
+        threading.Thread(
+            target=hold, args=[connection.pool._sched._lock], daemon=True
+        ).start()
+        held.wait()
+    # Python 3.12+ warns against forking a process that has threads.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    if (pid := os.fork()) == 0:
+        signal.alarm(10)
+        sys.stderr = open(os.devnull, "w")
+        try:
+            connection.cursor()
+        except ProgrammingError as e:
+            print(e, flush=True)
+        exec(sys.argv[2])
+    _, status = os.waitpid(pid, 0)
+    cursor.execute("SELECT 2")
+    print(status, session() == parent_session, flush=True)
+os._exit(0)
+"""
+
+
+class ForkTestsMixin:
+    """What holds with and without a pool."""
+
+    available_apps = ["backends"]
+    pool = False
+
+    def setUp(self):
+        self.default = connections[DEFAULT_DB_ALIAS]
+        self.connection = self.new_connection(type(self.default))
+        connections[DEFAULT_DB_ALIAS] = self.connection
+        self.addCleanup(connections.__setitem__, DEFAULT_DB_ALIAS, self.default)
+
+    def new_connection(self, wrapper_class):
+        settings_dict = self.default.copy().settings_dict
+        settings_dict["CONN_MAX_AGE"] = 0 if self.pool else None
+        settings_dict["OPTIONS"]["pool"] = self.pool
+        # The pools of another alias aren't those of the test suite.
+        new_connection = wrapper_class(settings_dict, "fork")
+        self.addCleanup(new_connection.close_pool)
+        self.addCleanup(new_connection.close)
+        return new_connection
+
+    def session(self, wrapper=None):
+        """
+        Return what identifies a connection: its server process and socket.
+        """
+        wrapper = wrapper or self.connection
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return *cursor.fetchone(), socket_of(wrapper.connection)
+
+    def assertDistinct(self, *sessions):
+        for identities in zip(*sessions, strict=True):
+            self.assertEqual(len(set(identities)), len(sessions), sessions)
+
+    def insert(self):
+        with self.connection.cursor() as cursor:
+            cursor.execute("INSERT INTO backends_square (root, square) VALUES (1, 1)")
+
+    def count(self, wrapper=None):
+        with (wrapper or self.connection).cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM backends_square")
+            return cursor.fetchone()[0]
+
+    def check_in_atomic(self, child):
+        """
+        Run child() after a fork in a transaction, which must be unaffected.
+        """
+        with transaction.atomic():
+            self.insert()
+            session = self.session()
+            result = run_in_fork(child)
+            self.assertEqual(self.session(), session)
+        self.assertEqual(self.count(self.default), 1)
+        return result
+
+    def check_fork(self):
+        session = self.session()
+        self.assertDistinct(session, run_in_fork(self.session))
+        self.assertEqual(self.session(), session)
+
+    def check_descriptors(self, *inherited):
+        """
+        None of the inherited connections' descriptors is their socket's.
+        """
+        sockets = {raw.fileno(): socket_of(raw) for raw in inherited}
+        self.assertEqual(len(sockets), len(inherited))
+
+        def child():
+            return [fd for fd in sockets if os.fstat(fd).st_ino == sockets[fd]]
+
+        self.assertEqual(run_in_fork(child), [])
+
+    def test_parent_children_and_grandchild(self):
+        def child():
+            return self.session(), run_in_fork(self.session), self.session()
+
+        parent = self.session()
+        child_1, grandchild, child_1_later = run_in_fork(child)
+        child_2 = run_in_fork(self.session)
+        # Sockets of processes that have ended may have been reused.
+        self.assertEqual(child_1, child_1_later)
+        self.assertDistinct(parent, child_1, grandchild)
+        self.assertDistinct(parent, child_2)
+        self.assertEqual(self.session(), parent)
+
+    def test_closed(self):
+        # It was returned to the pool if there's one.
+        session = self.session()
+        self.connection.close()
+        inherited_pool = self.connection.pool
+
+        def child():
+            session = self.session()
+            return session, self.connection.pool is inherited_pool
+
+        child_session, same_pool = run_in_fork(child)
+        self.assertNotEqual(child_session, session)
+        self.assertIs(same_pool, not self.pool)
+
+    def test_atomic(self):
+        def child():
+            msg = "Cannot open a new connection in an atomic block."
+            with self.assertRaisesMessage(ProgrammingError, msg):
+                self.session()
+            return "refused"
+
+        self.assertEqual(self.check_in_atomic(child), "refused")
+
+    def test_atomic_left(self):
+        block = transaction.atomic()
+
+        def child():
+            block.__exit__(None, None, None)
+            return self.session(), self.count()
+
+        with block:
+            self.insert()
+            parent = self.session()
+            child_session, count = run_in_fork(child)
+            self.assertDistinct(parent, child_session)
+            self.assertEqual(count, 0)
+            self.assertEqual(self.session(), parent)
+        self.assertEqual(self.count(self.default), 1)
+
+    def check_close(self, close):
+        def child():
+            close()
+            return self.connection.closed_in_transaction
+
+        self.assertIs(self.check_in_atomic(child), True)
+
+    def test_close(self):
+        self.check_close(self.connection.close)
+
+    def test_close_all(self):
+        self.check_close(connections.close_all)
+
+    def test_close_old_connections(self):
+        self.check_close(close_old_connections)
+
+    def test_close_after_use(self):
+        def child():
+            session = self.session()
+            self.connection.close()
+            self.connection.close_pool()
+            return session, self.session()
+
+        parent = self.session()
+        for session in run_in_fork(child):
+            self.assertDistinct(parent, session)
+        self.assertEqual(self.session(), parent)
+
+    def check_exit(self, statement):
+        settings_dict = {**self.connection.settings_dict, "TEST": {}}
+        output = run_script(EXIT_SCRIPT, json.dumps(settings_dict), statement)
+        refused, parent = output.splitlines()
+        self.assertEqual(refused, "Cannot open a new connection in an atomic block.")
+        status, same_session = parent.split()
+        self.assertEqual(same_session, "True")
+        return os.waitstatus_to_exitcode(int(status))
+
+    def test_sys_exit(self):
+        self.assertEqual(self.check_exit("sys.exit(3)"), 3)
+
+    def test_uncaught_exception(self):
+        self.assertEqual(self.check_exit("raise Exception"), 1)
+
+    def test_os_exit(self):
+        self.assertEqual(self.check_exit("os._exit(3)"), 3)
+
+    def test_sigterm(self):
+        self.assertEqual(self.check_exit("signal.raise_signal(15)"), -15)
+
+    def test_thread(self):
+        @contextlib.contextmanager
+        def opened():
+            wrapper = self.connection.copy()
+            sessions["thread"] = self.session(wrapper)
+            inherited.append(wrapper.connection)
+            try:
+                yield
+                sessions["thread later"] = self.session(wrapper)
+            finally:
+                wrapper.close()
+
+        sessions, inherited = {}, []
+        with in_thread(opened()):
+            self.check_fork()
+            self.check_descriptors(*inherited)
+        self.assertEqual(sessions["thread"], sessions["thread later"])
+
+    def test_fork_from_thread(self):
+        def fork_in_thread():
+            wrapper = self.connection.copy()
+            try:
+                parent = self.session(wrapper)
+                child = run_in_fork(lambda: self.session(wrapper))
+                return parent, child, self.session(wrapper)
+            finally:
+                wrapper.close()
+
+        with ThreadPoolExecutor(1) as executor:
+            parent, child, later = executor.submit(fork_in_thread).result()
+        self.assertDistinct(parent, child)
+        self.assertEqual(later, parent)
+
+    def test_copy(self):
+        wrapper = self.connection.copy()
+        self.addCleanup(wrapper.close)
+        sessions = [self.session(), self.session(wrapper)]
+
+        def child():
+            return self.session(), self.session(wrapper)
+
+        self.assertDistinct(*sessions, *run_in_fork(child))
+        self.assertEqual([self.session(), self.session(wrapper)], sessions)
+
+    def test_descriptors(self):
+        self.session()
+        self.check_descriptors(self.connection.connection)
+        self.session()
+
+    def test_reused_descriptor(self):
+        self.session()
+        raw, self.connection.connection = self.connection.connection, None
+        reader, writer = os.pipe()
+        # The driver doesn't know that its descriptor is something else's now.
+        os.dup2(reader, raw.fileno())
+        self.addCleanup(os.close, writer)
+        self.addCleanup(os.close, reader)
+        self.addCleanup(raw.close)
+
+        def child():
+            os.write(writer, b"pipe")
+            return os.read(raw.fileno(), 4)
+
+        self.assertEqual(run_in_fork(child), b"pipe")
+
+    def test_raw_connection(self):
+        self.session()
+        raw = self.connection.connection
+
+        def child():
+            with self.assertRaises(self.connection.Database.Error):
+                raw.cursor().execute("SELECT 1")
+            return self.session()
+
+        parent = self.session()
+        self.assertDistinct(parent, run_in_fork(child))
+        self.assertEqual(self.session(), parent)
+
+    def test_signals_lock_held(self):
+        def child():
+            request_started.send(sender=None)
+            session = self.session()
+            request_finished.send(sender=None)
+            return session
+
+        parent = self.session()
+        with in_thread(connection_created.lock), in_thread(request_started.lock):
+            self.assertDistinct(parent, run_in_fork(child))
+
+    def test_fork_in_c(self):
+        def child():
+            close_old_connections()
+            return self.session()
+
+        parent = self.session()
+        self.assertDistinct(parent, run_in_c_fork(child))
+        self.assertEqual(self.session(), parent)
+
+    def test_fork_in_c_with_child_hook(self):
+        parent = self.session()
+        self.assertDistinct(parent, run_in_c_fork(self.session, child_hook=True))
+        self.assertEqual(self.session(), parent)
+
+    def test_fork_in_c_with_threads(self):
+        def child():
+            return self.sessions_of_threads()
+
+        parent = self.session()
+        self.assertDistinct(parent, *run_in_c_fork(child))
+        self.assertEqual(self.session(), parent)
+
+    def sessions_of_threads(self, number=4):
+        """Have threads open connections at once and return their sessions."""
+        barrier = threading.Barrier(number)
+
+        def open_connection(_):
+            wrapper = self.connection.copy()
+            barrier.wait()
+            session = self.session(wrapper)
+            barrier.wait()
+            wrapper.close()
+            return session
+
+        with ThreadPoolExecutor(number) as executor:
+            return list(executor.map(open_connection, range(number)))
+
+
+@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
+@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
+class PersistentConnectionForkTests(ForkTestsMixin, TransactionTestCase):
+    pass
+
+
+@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
+@unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
+@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
+class PoolForkTests(ForkTestsMixin, TransactionTestCase):
+    pool = {"min_size": 2, "max_size": 8, "timeout": 5}
+
+    def setUp(self):
+        super().setUp()
+        # Nothing else goes on in the pool's threads during fork().
+        self.connection.pool.open(wait=True)
+
+    def check_lock_held(self, lock):
+        self.session()
+        self.connection.close()
+        inherited_pool = self.connection.pool
+
+        def child():
+            session = self.session()
+            # Nothing waits for the lock when the pool is destroyed, either.
+            nonlocal inherited_pool
+            inherited_pool = None
+            gc.collect()
+            return session
+
+        parent = self.session()
+        with in_thread(lock(inherited_pool)):
+            self.assertDistinct(parent, run_in_fork(child))
+        self.assertEqual(self.session(), parent)
+
+    def test_pool_lock_held(self):
+        self.check_lock_held(lambda pool: pool._lock)
+
+    def test_scheduler_lock_held(self):
+        self.check_lock_held(lambda pool: pool._sched._lock)
+
+    def test_scheduler_event_lock_held(self):
+        self.check_lock_held(lambda pool: pool._sched._event._cond)
+
+    def test_tasks_lock_held(self):
+        self.check_lock_held(lambda pool: pool._tasks.mutex)
+
+    def test_threads_get_one_pool(self):
+        parent = self.session()
+        inherited_pool = self.connection.pool
+
+        def child():
+            sessions = self.sessions_of_threads(8)
+            pool = self.connection.pool
+            stats = pool.get_stats()
+            return sessions, stats["connections_num"], pool is inherited_pool
+
+        sessions, opened, same_pool = run_in_fork(child)
+        self.assertDistinct(parent, *sessions)
+        # No more than the one pool's were opened.
+        self.assertEqual(opened, 8)
+        self.assertIs(same_pool, False)
+
+    def test_inherited_pool_closed(self):
+        pool = self.connection.pool
+        self.session()
+
+        def child():
+            try:
+                pool.getconn()
+            except Exception as e:
+                return type(e).__name__
+
+        self.assertEqual(run_in_fork(child), "PoolClosed")
+        self.assertIs(pool.closed, False)
+
+    def test_close_pool(self):
+        self.check_close(self.connection.close_pool)
+
+    def test_closing_inherited_pool(self):
+        pool = self.connection.pool
+        self.check_close(pool.close)
+        self.assertIs(pool.closed, False)
+
+    def test_idle_connections_descriptors(self):
+        self.session()
+        pool = self.connection.pool
+        idle = [pool.getconn() for _ in range(2)]
+        for raw in idle:
+            pool.putconn(raw)
+        self.check_descriptors(self.connection.connection, *idle)
+        self.session()
+
+    def test_unused_pool(self):
+        # It isn't open yet when the process is forked.
+        self.connection = self.connection.copy(alias="unused")
+        self.addCleanup(self.connection.close_pool)
+        self.addCleanup(self.connection.close)
+        self.assertIs(self.connection.pool.closed, True)
+        child = run_in_fork(self.session)
+        self.assertNotEqual(child, self.session())
+
+    def test_subclass_with_own_pools(self):
+        class DatabaseWrapper(type(self.default)):
+            _connection_pools = {}
+
+        self.connection = self.new_connection(DatabaseWrapper)
+        self.check_fork()
+        self.connection.close()
+        inherited_pool = self.connection.pool
+
+        def child():
+            self.session()
+            return self.connection.pool is inherited_pool
+
+        self.assertIs(run_in_fork(child), False)
