@@ -1,3 +1,4 @@
+import _imp
 import contextlib
 import ctypes
 import faulthandler
@@ -93,14 +94,19 @@ def run_in_c_fork(func, child_hook=False):
     uWSGI does, without any at-fork hook but possibly the child's.
     """
     pipe, child_pipe = multiprocessing.Pipe()
+    # Python 3.13+ requires it for PyOS_AfterFork_Child(), which releases it.
+    _imp.acquire_lock()
     if (pid := ctypes.PyDLL(None).fork()) == 0:
         try:
             end_in_time()
             if child_hook:
                 ctypes.pythonapi.PyOS_AfterFork_Child()
+            else:
+                _imp.release_lock()
             child_pipe.send(_outcome(func))
         finally:
             os._exit(0)
+    _imp.release_lock()
     child_pipe.close()
     try:
         result, error = receive(pipe)

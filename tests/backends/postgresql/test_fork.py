@@ -392,7 +392,7 @@ class PersistentConnectionForkTests(ForkTestsMixin, TransactionTestCase):
 @unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 class PoolForkTests(ForkTestsMixin, TransactionTestCase):
-    pool = {"min_size": 2, "max_size": 8, "timeout": 5}
+    pool = {"min_size": 1, "max_size": 8, "timeout": 5}
 
     def setUp(self):
         super().setUp()
