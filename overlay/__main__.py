@@ -1,0 +1,106 @@
+"""The command line: python3 -m overlay checkout|export|pull-request."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from overlay import console, environment, releases
+
+
+def main(arguments=None):
+    """Run the command that `arguments` name, and return its exit status."""
+    options = _parser().parse_args(arguments)
+    return console.run("overlay", _run, options)
+
+
+def _run(options):
+    # Only now, so that --help and a wrong option install nothing.
+    environment.bootstrap("overlay", environment.TOOLS)
+    options.command(options)
+
+
+def _checkout(options):
+    from overlay.checkout import checkout, default_directory
+
+    version = options.django or releases.default()
+    releases.check(version)
+    print(checkout(options.directory or default_directory(version), version))
+
+
+def _export(options):
+    from overlay.checkout import default_directory
+    from overlay.export import export
+
+    for file in export(options.directory or default_directory(releases.default())):
+        console.say(f"{'Wrote' if file.exists() else 'Deleted'} {file}")
+
+
+def _pull_request(options):
+    from overlay.pull_request import pull_request
+
+    print(pull_request(options.clone, options.django or releases.newest()), end="")
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="overlay", description="Work on the fork of Django that is kept here."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    checkout = commands.add_parser(
+        "checkout",
+        help="make the full fork, a git repository to edit and test in",
+        description=(
+            "Make the full fork in DIR, a git repository: Django's release, then one "
+            "commit for each change of ours. Edit there, then export."
+        ),
+    )
+    _add_django(checkout, "the newest of those kept here that this Python runs")
+    checkout.add_argument(
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        type=Path,
+        help="a directory to make (default: build/django-VERSION)",
+    )
+    checkout.set_defaults(command=_checkout)
+    export = commands.add_parser(
+        "export",
+        help="bring the edits of a checkout back into this repository",
+        description=(
+            "Bring what was edited in the checkout DIR, committed or not, back into "
+            "this repository. A new file has to be named in overlay/manifest.toml."
+        ),
+    )
+    export.add_argument(
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        type=Path,
+        help="a checkout (default: the one that checkout makes by default)",
+    )
+    export.set_defaults(command=_export)
+    pull_request = commands.add_parser(
+        "pull-request",
+        help="make the branch to submit, in a clone of django/django",
+        description=(
+            "In CLONE, a clean clone of django/django, make the branch ticket_36957: "
+            "our commits on top of what is checked out there. Print the text of the "
+            "pull request."
+        ),
+    )
+    _add_django(pull_request, "the newest of those kept here")
+    pull_request.add_argument("clone", metavar="CLONE", type=Path)
+    pull_request.set_defaults(command=_pull_request)
+    return parser
+
+
+def _add_django(parser, default):
+    parser.add_argument(
+        "--django",
+        metavar="VERSION",
+        help=f"the release of Django (default: {default})",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

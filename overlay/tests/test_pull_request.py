@@ -1,0 +1,244 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from overlay import ROOT, pull_request
+from overlay.errors import OverlayError
+from overlay.git import git
+from overlay.tests.conftest import DJANGO, edit, log, write
+from overlay.tests.test_export import commit
+
+# Django's main branch has gone on since the release.
+MAIN = {
+    path: text.replace("import copy\n", "# Moved.\n\nimport copy\n")
+    for path, text in DJANGO.items()
+    if path != "PKG-INFO"
+}
+
+
+@pytest.fixture(autouse=True)
+def build(tmp_path, monkeypatch):
+    monkeypatch.setattr(pull_request, "BUILD", tmp_path / "build")
+
+
+@pytest.fixture
+def clone(tmp_path, configuration):
+    directory = write(tmp_path / "clone", MAIN)
+    git(directory, "init", "--quiet")
+    git(directory, "checkout", "--quiet", "-b", "main")
+    commit(directory, "Main.")
+    git(directory, "config", "user.name", "Ada")
+    git(directory, "config", "user.email", "ada@example.invalid")
+    write(directory, {"notes.txt": "untracked\n"})
+    return directory
+
+
+def state(directory):
+    """Return everything in `directory`, git's own files included."""
+    return {
+        str(file): (
+            # Git touches objects that it would have written again.
+            file.lstat().st_mtime_ns if "objects" not in file.parts else None,
+            file.is_file() and file.read_bytes(),
+        )
+        for file in sorted(directory.rglob("*"))
+    }
+
+
+def make(clone, root):
+    return pull_request.pull_request(clone, "6.1.3", root)
+
+
+def test_branch_has_the_commits_by_the_configured_author(clone, root, tmp_path):
+    assert make(clone, root) == "Please merge.\n"
+    assert git(clone, "symbolic-ref", "HEAD") == b"refs/heads/ticket_36957\n"
+    assert log(clone, "%s|%an <%ae>|%cn <%ce>") == (
+        "Fixed #3 -- Documented forking.|Ada <ada@example.invalid>|"
+        "Ada <ada@example.invalid>\n"
+        "Fixed #1 -- Added forking.|Ada <ada@example.invalid>|"
+        "Ada <ada@example.invalid>\n"
+        "Main.|A <a@b.invalid>|A <a@b.invalid>\n"
+    )
+    assert log(clone, "%b", "-1", "HEAD~1").strip() == (
+        "Ref #2 also counts, as does this line:\n# not a comment."
+    )
+    base = (clone / "django/db/base.py").read_text()
+    assert base.startswith("# Moved.\n\nimport copy\nimport os\n")
+    assert (clone / "tests/db/test_fork.py").read_text() == "# Ours.\n"
+    assert git(clone, "status", "--porcelain") == b"?? notes.txt\n"
+    assert abs(int(log(clone, "%at", "-1")) - time.time()) < 60
+    assert os.listdir(tmp_path / "build") == []
+
+
+def test_clone_has_every_object_of_the_branch(clone, root):
+    make(clone, root)
+    # Fails where one was borrowed from the temporary repositories.
+    assert git(clone, "fsck", "--full", "--strict") is not None
+    assert not (clone / ".git/objects/info/alternates").exists()
+
+
+def test_three_way_merge_finds_the_lines_that_the_release_had(clone, root):
+    # The line after our import is another one, so a plain patch doesn't apply.
+    edit(clone / "django/db/base.py", "import copy\n\n\n", "import copy\n\n\n# New.\n")
+    edit(clone / "django/db/base.py", "    def close", "    # New.\n    def close")
+    commit(clone)
+    make(clone, root)
+    base = (clone / "django/db/base.py").read_text()
+    assert base.count("# New.") == 2 and "import copy\nimport os\n" in base
+
+
+def test_release_itself_and_a_shallow_clone_will_do(clone, root, tmp_path):
+    shallow = tmp_path / "shallow"
+    commit(write(clone, {"more": ""}))
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{clone}", str(shallow))
+    git(shallow, "config", "user.name", "Ada")
+    git(shallow, "config", "user.email", "ada@example.invalid")
+    make(shallow, root)
+    assert log(shallow, "%s").count("\n") == 3
+    git(shallow, "fsck", "--full")
+
+
+def assert_refused(clone, root, reason):
+    before = state(clone)
+    with pytest.raises(OverlayError, match=reason) as caught:
+        make(clone, root)
+    assert "\n" not in str(caught.value)
+    assert state(clone) == before
+
+
+def test_conflict_is_named_and_leaves_the_clone_as_it_was(clone, root, tmp_path):
+    edit(clone / "django/db/base.py", '"default"\n', '"default"\n        self.x = 1\n')
+    commit(clone)
+    assert_refused(
+        clone, root, "'Fixed #1 -- Added forking.' does not apply.* django/db/base.py"
+    )
+    assert os.listdir(tmp_path / "build") == []
+
+
+def test_conflict_in_a_later_commit_leaves_no_earlier_one(clone, root):
+    (clone / "docs/db.txt").unlink()
+    commit(clone)
+    assert_refused(clone, root, "'Fixed #3 -- Documented forking.'.*docs/db.txt")
+
+
+def test_file_of_ours_that_is_there_is_named(clone, root):
+    commit(write(clone, {"tests/db/test_fork.py": "# Theirs.\n"}))
+    assert_refused(clone, root, "tests/db/test_fork.py")
+
+
+def test_untracked_file_in_the_way_is_named(clone, root):
+    write(clone, {"tests/db/test_fork.py": "# Somebody's work.\n"})
+    assert_refused(clone, root, "move tests/db/test_fork.py away")
+
+
+def test_clone_that_can_not_switch_gets_no_branch(clone, root):
+    (clone / ".git/index.lock").touch()
+    with pytest.raises(OverlayError, match="git checkout failed .*index.lock"):
+        make(clone, root)
+    assert git(clone, "symbolic-ref", "HEAD") == b"refs/heads/main\n"
+    assert git(clone, "status", "--porcelain") == b"?? notes.txt\n"
+    assert git(clone, "branch", "--format=%(refname:short)") == b"main\n"
+
+
+def test_commits_that_are_in_already_are_named(clone, root):
+    make(clone, root)
+    git(clone, "branch", "-m", "merged")
+    assert_refused(clone, root, "has the commit 'Fixed #1 -- Added forking.' already")
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_dirty_clone_is_refused(clone, root, staged):
+    write(clone, {"docs/db.txt": "Edited.\n"})
+    if staged:
+        git(clone, "add", "docs/db.txt")
+    assert_refused(clone, root, "uncommitted changes")
+
+
+def test_existing_branch_is_refused(clone, root):
+    git(clone, "branch", "ticket_36957")
+    assert_refused(clone, root, "has a branch ticket_36957 already")
+
+
+def test_merge_in_progress_is_refused(clone, root):
+    (clone / ".git/MERGE_HEAD").write_bytes(git(clone, "rev-parse", "HEAD"))
+    assert_refused(clone, root, "in the middle of")
+
+
+def test_unknown_author_is_refused(clone, root):
+    git(clone, "config", "--unset", "user.email")
+    assert_refused(clone, root, "user.name")
+
+
+def test_missing_text_is_an_error_before_anything_else(clone, root):
+    (root / "docs/pull-request.md").unlink()
+    assert_refused(clone, root, "docs/pull-request.md")
+
+
+@pytest.mark.parametrize("kind", ["missing", "plain", "other", "inside", "bare"])
+def test_what_is_not_a_clone_of_django_is_refused(clone, root, tmp_path, kind):
+    directory = tmp_path / "other"
+    if kind == "plain":
+        write(directory, MAIN)
+    elif kind == "other":
+        commit_all = write(directory, {"README": ""})
+        git(commit_all, "init", "--quiet")
+        commit(commit_all)
+    elif kind == "inside":
+        directory = write(clone / "django", MAIN)
+    elif kind == "bare":
+        git(tmp_path, "clone", "--quiet", "--bare", str(clone), str(directory))
+    with pytest.raises(OverlayError, match="is not a clone of django/django"):
+        make(directory, root)
+
+
+def test_interrupt_leaves_the_clone_as_it_was(clone, root, tmp_path):
+    # A git that never ends as soon as a patch is applied.
+    fake = write(tmp_path / "bin", {"git": GIT})
+    (fake / "git").chmod(0o755)
+    before = state(clone)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, clone, root, tmp_path],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{fake}{os.pathsep}{os.environ['PATH']}"},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "reached").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr.read().endswith(b"overlay: interrupted\n")
+    finally:
+        process.kill()
+        process.communicate()
+    assert state(clone) == before
+    assert os.listdir(tmp_path / "build") == []
+
+
+GIT = """\
+#!/bin/sh
+PATH="${PATH#*:}"
+case " $* " in
+*" am "*) : > "${0%/bin/git}/reached"; exec sleep 60 ;;
+esac
+exec git "$@"
+"""
+
+INTERRUPTED = """\
+import sys
+from pathlib import Path
+from overlay import console, pull_request, sources
+clone, root, directory = map(Path, sys.argv[1:])
+sources.sdist = lambda version: directory / f"django-{version}.tar.gz"
+pull_request.BUILD = directory / "build"
+sys.exit(
+    console.run("overlay", pull_request.pull_request, clone, "6.1.3", root)
+)
+"""

@@ -1,0 +1,31 @@
+import pytest
+
+from overlay import releases
+from overlay.errors import OverlayError
+
+
+@pytest.mark.parametrize(
+    "python, version",
+    [
+        ((3, 10), "5.2.19"),
+        ((3, 11, 7), "5.2.19"),
+        ((3, 12), "6.1.3"),
+        ((4, 0), "6.1.3"),
+    ],
+)
+def test_default_is_the_newest_that_python_runs(python, version):
+    assert releases.default(python) == version
+
+
+def test_python_that_runs_none_is_told_so():
+    with pytest.raises(OverlayError, match="Python 3.9 .* use Python 3.10 or later"):
+        releases.default((3, 9))
+
+
+@pytest.mark.parametrize("version", ["6.1", "6.1.3", "5.2a1", "6.1rc2", "10.0.12"])
+def test_versions(version):
+    assert releases.check(version) is None
+
+
+def test_series_is_compared_by_number():
+    assert releases.series("10.0") > releases.series("6.1.3") > releases.series("5.2")

@@ -1,0 +1,51 @@
+"""What counts as a test that fails on stock Django."""
+
+import pytest
+
+from overlay import stock
+from overlay.errors import OverlayError
+
+PASSES, FAILS, ERRS = (f"app.test_fork.Tests.test_{name}" for name in "abc")
+OUTPUT = f"""\
+test_a ({PASSES}) ... ok
+test_b ({FAILS}) ... a child's words
+FAIL
+test_c ({ERRS}) ... ERROR
+
+======================================================================
+FAIL: test_b ({FAILS}) (signal=1)
+----------------------------------------------------------------------
+======================================================================
+ERROR: test_c ({ERRS})
+----------------------------------------------------------------------
+Ran 3 tests in 0.1s
+"""
+
+
+def test_what_passed():
+    assert stock.passed(OUTPUT) == {PASSES}
+
+
+def test_known_test_that_passes():
+    stock.check(OUTPUT, {PASSES: "reason"})
+
+
+def test_unknown_test_that_passes():
+    with pytest.raises(OverlayError, match=f"{PASSES}: passes on stock"):
+        stock.check(OUTPUT, {})
+
+
+def test_known_test_that_fails():
+    with pytest.raises(OverlayError, match=f"{FAILS}: fails on stock"):
+        stock.check(OUTPUT, {PASSES: "reason", FAILS: "reason"})
+
+
+def test_skipped_test():
+    with pytest.raises(OverlayError, match=f"{FAILS}: skipped"):
+        stock.check(OUTPUT.replace("a child's words", "skipped 'no server'"), {})
+
+
+@pytest.mark.parametrize("old, new", [("Ran 3", "Ran 4"), ("Ran 3 tests", "Killed")])
+def test_tests_that_did_not_run(old, new):
+    with pytest.raises(OverlayError, match="names 3 tests"):
+        stock.check(OUTPUT.replace(old, new), {PASSES: "reason"})
