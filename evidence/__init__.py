@@ -1,0 +1,1 @@
+"""The bug and its end on real servers: python3 evidence."""

@@ -1,0 +1,1 @@
+"""A small Django project that echoes tokens through the database."""
