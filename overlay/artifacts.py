@@ -50,7 +50,8 @@ def wheel(version):
             build = environment.pip(
                 sys.executable,
                 *("wheel", "--quiet", "--no-deps", "--wheel-dir", f"{beside}/made"),
-                *("-C", f"django={version}", str(ROOT)),
+                # Its short form, -C, is younger than Debian's pip.
+                *("--config-settings", f"django={version}", str(ROOT)),
             )
             if build.returncode:
                 raise OverlayError(f"pip can't build the fork: {_reason(build.stdout)}")

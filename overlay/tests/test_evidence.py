@@ -151,6 +151,12 @@ def test_lines(lines, end, figures, monkeypatch):
     assert count(answers) == figures
 
 
+def test_lines_end_at_the_deadline():
+    with pipe(*ASKED, end=True) as file:
+        answers = list(load.lines(file, time.monotonic() - 1))
+    assert count(answers) == Figures(hung=1)
+
+
 def results(**changes):
     """Return results that prove the fork, but for the figures in `changes`."""
     figures = {
@@ -207,6 +213,10 @@ def test_markdown():
     assert lines[0] == "| server | Django | right | wrong | failed | hung | shared |"
     assert lines[2] == "| gunicorn --preload | stock | 100 | 290 | 0 | 4 | 4 |"
     assert {line.count("|") for line in lines} == {8}
+
+
+def test_no_set_up_starts_after_the_deadline():
+    assert command._results(None, None, {}, time.monotonic() - 1) == []
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from backends.forking import (
+    forked,
     in_thread,
+    receive,
     run_in_c_fork,
     run_in_fork,
     run_script,
@@ -155,16 +157,20 @@ class ForkTestsMixin:
         self.assertEqual(run_in_fork(child), [])
 
     def test_parent_children_and_grandchild(self):
-        def child():
-            return self.session(), run_in_fork(self.session), self.session()
+        def child(pipe):
+            session = self.session()
+            grandchild = run_in_fork(self.session)
+            # The grandchild didn't affect it, and it lives on.
+            pipe.send([session, grandchild, self.session()])
+            pipe.recv()
 
         parent = self.session()
-        child_1, grandchild, child_1_later = run_in_fork(child)
-        child_2 = run_in_fork(self.session)
-        # Sockets of processes that have ended may have been reused.
-        self.assertEqual(child_1, child_1_later)
-        self.assertDistinct(parent, child_1, grandchild)
-        self.assertDistinct(parent, child_2)
+        with forked(child) as (_, pipe):
+            child_session, grandchild, later = receive(pipe)
+            self.assertEqual(later, child_session)
+            sibling = run_in_fork(self.session)
+            self.assertDistinct(parent, child_session, sibling)
+        self.assertDistinct(parent, child_session, grandchild)
         self.assertEqual(self.session(), parent)
 
     def test_closed(self):
