@@ -85,10 +85,13 @@ def _kept(directory, root, make):
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lock = stack.enter_context(open(_lock(path), "w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                make(path)
+            # Shared at first: whoever uses it may start others that do, too.
             fcntl.flock(lock, fcntl.LOCK_SH)
+            if not path.exists():
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not path.exists():
+                    make(path)
+                fcntl.flock(lock, fcntl.LOCK_SH)
             for other in directory.glob("[!.]*/"):
                 if other != path:
                     _remove(other)

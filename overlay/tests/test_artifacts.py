@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 
 from overlay import artifacts
@@ -56,6 +58,21 @@ def test_tree_in_use_is_not_removed(root, tmp_path):
         with tree(root, tmp_path) as after:
             assert after != before
             assert before.exists()
+
+
+def test_tree_in_use_is_shared(root, tmp_path):
+    # One that waited for the other would wait for ever.
+    def give_up(number, frame):
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(30)
+    try:
+        with tree(root, tmp_path) as first, tree(root, tmp_path) as second:
+            assert first == second
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def test_tree_that_cannot_be_made(root, tmp_path):

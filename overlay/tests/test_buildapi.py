@@ -10,6 +10,7 @@ import zipfile
 import pytest
 
 from overlay import buildapi, environment, sources
+from overlay.errors import OverlayError
 from overlay.git import git
 from overlay.tests.building import (
     assert_one_line,
@@ -140,6 +141,16 @@ def test_settings_that_are_wrong(name, settings, words, out):
     assert str(raised.value).startswith("overlay: error: ")
     assert "\n" not in str(raised.value) and words in str(raised.value)
     assert os.listdir(out) == []
+
+
+def test_a_message_of_several_lines_becomes_one(monkeypatch):
+    def check(version):
+        raise OverlayError("Broken:\n  here.")
+
+    monkeypatch.setattr(buildapi.releases, "check", check)
+    with pytest.raises(SystemExit) as raised:
+        buildapi.get_requires_for_build_wheel()
+    assert str(raised.value) == "overlay: error: Broken: here."
 
 
 # What they make of a Django that is installed.
@@ -330,30 +341,16 @@ def django_version(environ):
     return run(environ.python, "-c", code).stdout.strip()
 
 
-def test_pip_installs_another_release_from_git(root, environ):
-    commit(root)
-    url = f"git+{root.as_uri()}"
-    environ.pip("install", "--no-deps", url, f"-Cdjango={EVERYWHERE}")
-    assert django_version(environ) == EVERYWHERE
-    (frozen,) = [
-        line
-        for line in environ.pip("freeze").stdout.splitlines()
-        if line.startswith("Django")
-    ]
-    head = git(root, "rev-parse", "HEAD").decode().strip()
-    assert frozen == f"Django @ {url}@{head}"
-
-
-def test_pip_builds_a_wheel_of_the_sdist(root, out, tmp_path):
+def test_pip_builds_the_same_wheel_from_git_and_from_the_sdist(root, out):
     commit(root)
     sdist = out / hook(root, "build_sdist", out, {"django": EVERYWHERE})
-    wheel = f"django-{EVERYWHERE}+fork.1-py3-none-any.whl"
     command = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir")
+    run(*command, out / "git", f"git+{root.as_uri()}", f"-Cdjango={EVERYWHERE}")
     run(*command, out / "sdist", sdist)
-    run(*command, out / "git", root, f"-Cdjango={EVERYWHERE}")
-    assert os.listdir(out / "sdist") == os.listdir(out / "git") == [wheel]
-    content = (out / "sdist" / wheel).read_bytes()
-    assert content == (out / "git" / wheel).read_bytes()
+    wheel = f"django-{EVERYWHERE}+fork.1-py3-none-any.whl"
+    assert os.listdir(out / "git") == os.listdir(out / "sdist") == [wheel]
+    content = (out / "git" / wheel).read_bytes()
+    assert content == (out / "sdist" / wheel).read_bytes()
 
 
 def test_pip_installs_a_checkout_to_edit(root, environ, tmp_path):
