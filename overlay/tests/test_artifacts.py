@@ -1,4 +1,5 @@
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -73,6 +74,24 @@ def test_tree_in_use_is_shared(root, tmp_path):
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_tree_is_made_once(root, tmp_path, monkeypatch):
+    made, checkout = [], artifacts.checkout.checkout
+
+    def make(path, *arguments):
+        made.append(path)
+        return checkout(path, *arguments)
+
+    def use():
+        with tree(root, tmp_path) as path:
+            assert (path / "django/db/base.py").exists()
+
+    monkeypatch.setattr(artifacts.checkout, "checkout", make)
+    with ThreadPoolExecutor(4) as executor:
+        for future in [executor.submit(use) for _ in range(4)]:
+            future.result(60)
+    assert len(made) == 1
 
 
 def test_tree_that_cannot_be_made(root, tmp_path):
