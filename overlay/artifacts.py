@@ -87,7 +87,7 @@ def _kept(directory, root, make):
             lock = stack.enter_context(open(_lock(path), "w"))
             # Shared at first: whoever uses it may start others that do, too.
             fcntl.flock(lock, fcntl.LOCK_SH)
-            if not path.exists():
+            while not path.exists():
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not path.exists():
                     make(path)

@@ -298,6 +298,25 @@ class ConnectionForkTests(TransactionTestCase):
             transaction.rollback()
             transaction.set_autocommit(True)
 
+    def test_autocommit_off_atomic_left(self):
+        block = transaction.atomic()
+
+        def child():
+            self.refused()
+            block.__exit__(None, None, None)
+            return self.used(), connection.in_atomic_block
+
+        transaction.set_autocommit(False)
+        try:
+            with block:
+                self.assertEqual(Square.objects.count(), 0)
+                self.assertEqual(run_in_fork(child), (False, False))
+                self.assertIs(self.used(), True)
+            self.assertIs(transaction.get_autocommit(), False)
+        finally:
+            transaction.rollback()
+            transaction.set_autocommit(True)
+
     def test_inherited_cursor(self):
         with connection.cursor() as cursor:
 
