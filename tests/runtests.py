@@ -6,14 +6,13 @@ import contextlib
 import functools
 import os
 import sys
-import tempfile
 import time
 from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from overlay import BUILD, ROOT, console, environment, requirements  # noqa: E402
+from overlay import ROOT, console, environment, requirements, settings  # noqa: E402
 from overlay.errors import OverlayError  # noqa: E402
 from overlay.options import release  # noqa: E402
 
@@ -36,22 +35,6 @@ SUITES = [
     "transaction_hooks",
     "transactions",
 ]
-
-# As Django's own test_sqlite has it, but for the database.
-SETTINGS = """\
-DATABASES = {databases!r}
-SECRET_KEY = "django_tests_secret_key"
-# Fast, which is all that tests need.
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
-USE_TZ = False
-"""
-
-# The settings' names, and the OPTIONS of their databases.
-SETTINGS_MODULES = {
-    "settings_postgresql": {},
-    "settings_postgresql_pool": {"pool": True},
-}
 
 
 def main(arguments=None):
@@ -93,39 +76,60 @@ def _parser():
         "database that the PG* variables name, or else for one that is started)",
     )
     parser.add_argument(
-        "--pool", action="store_true", help="with a connection pool in our settings"
+        "--database",
+        choices=settings.DRIVERS,
+        help="what to test with, in place of --settings: PostgreSQL of a package "
+        "(embedded, the default) or of Debian over TLS, PgBouncer in front of the "
+        "latter, Debian's MariaDB, or SQLite in memory",
     )
     parser.add_argument(
-        "--psycopg2", action="store_true", help="with psycopg2 in place of psycopg 3"
+        "--driver",
+        choices=sorted({name for names in settings.DRIVERS.values() for name in names}),
+        help="the driver, where a database has several (default: psycopg, mysqlclient)",
+    )
+    parser.add_argument(
+        "--pool", action="store_true", help="with a connection pool in our settings"
     )
     return parser
 
 
 def _run(options, rest):
     version = release(options.django)
-    if options.pool and (options.psycopg2 or options.settings):
+    named = options.settings
+    if named and (options.database or options.driver or options.pool):
         raise OverlayError(
-            "--pool is for psycopg 3 and for our own settings: leave out --pool, or "
-            "the other option."
+            "--database, --driver, and --pool are for our own settings: leave them "
+            "out, or --settings."
         )
+    if not (options.database or options.driver or options.pool):
+        named = named or os.environ.get("DJANGO_SETTINGS_MODULE")
+    database = options.database or "embedded"
+    driver = settings.check(database, options.driver, options.pool)
     environment.bootstrap("tests", requirements.RUNTESTS)
     # Only now, since they need what is installed there.
     from overlay import artifacts, processes
 
-    python = sys.executable
-    if options.psycopg2:
-        python = environment.python("tests-psycopg2", requirements.RUNTESTS_PSYCOPG2)
+    # Without any options, with and without a pool on the same server.
+    pools = [False, True] if driver == "psycopg" and not rest else [False]
+    python = settings.python(driver)
     with (
         processes.unwinding(),
         artifacts.tree(version, options.stock) as tree,
-        _settings(options, tree) as (modules, paths),
+        (
+            _named(named, tree)
+            if named
+            else settings.written(database, driver, [True] if options.pool else pools)
+        ) as (modules, directory),
     ):
 
         def django(*arguments, settings=modules[0]):
             return processes.run(
                 [python, "runtests.py", *arguments, f"--settings={settings}"],
                 cwd=tree / "tests",
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tree), *paths])},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join([str(tree), directory]),
+                },
             )
 
         console.say(
@@ -135,55 +139,31 @@ def _run(options, rest):
         if rest:
             return django(*rest)
         runs = {"fork tests": functools.partial(django, *_fork_tests(version))}
-        for settings in modules:
-            runs[f"Django's suites, {settings}"] = functools.partial(
-                django, *SUITES, "--parallel=2", settings=settings
+        for module in modules:
+            runs[f"Django's suites, {module}"] = functools.partial(
+                django, *SUITES, "--parallel=2", settings=module
             )
-        runs["the tooling's tests"] = functools.partial(
-            processes.run, [sys.executable, "-m", "pytest", "overlay"], cwd=ROOT
-        )
+        if not options.database:
+            runs["the tooling's tests"] = functools.partial(
+                processes.run, [sys.executable, "-m", "pytest", "overlay"], cwd=ROOT
+            )
         return _summary(runs)
 
 
 @contextlib.contextmanager
-def _settings(options, tree):
+def _named(module, tree):
     """
-    Yield the names of the settings to test `tree` with, and the paths to
-    import them from, as long as their database is there.
+    Yield the settings `module` that are named, and the paths to import them
+    from. Raise OverlayError if they aren't there.
     """
-    if named := options.settings or os.environ.get("DJANGO_SETTINGS_MODULE"):
-        inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        paths = [os.getcwd(), *filter(None, inherited)]
-        if not PathFinder.find_spec(named.partition(".")[0], [f"{tree}/tests", *paths]):
-            raise OverlayError(
-                f"There is no module {named}: name settings that are in this directory "
-                "or on PYTHONPATH."
-            )
-        yield [named], paths
-        return
-    from overlay.database import postgresql
-
-    with (
-        postgresql() as parameters,
-        tempfile.TemporaryDirectory(prefix="settings-", dir=BUILD) as directory,
-    ):
-        for module, driver_options in SETTINGS_MODULES.items():
-            database = {
-                "ENGINE": "django.db.backends.postgresql",
-                "OPTIONS": driver_options,
-                **parameters,
-            }
-            other = {**database, "NAME": f"{database['NAME']}_other"}
-            Path(directory, f"{module}.py").write_text(
-                SETTINGS.format(databases={"default": database, "other": other})
-            )
-        plain, pool = SETTINGS_MODULES
-        if options.pool:
-            yield [pool], [directory]
-        elif options.psycopg2:
-            yield [plain], [directory]
-        else:
-            yield [plain, pool], [directory]
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [os.getcwd(), *filter(None, inherited)]
+    if not PathFinder.find_spec(module.partition(".")[0], [f"{tree}/tests", *paths]):
+        raise OverlayError(
+            f"There is no module {module}: name settings that are in this directory "
+            "or on PYTHONPATH."
+        )
+    yield [module], os.pathsep.join(paths)
 
 
 def _fork_tests(version):

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import warnings
+from unittest import mock
 
 # How many seconds a forked process has for what a test asks of it.
 TIMEOUT = 10
@@ -119,29 +121,40 @@ def run_in_c_fork(func, child_hook=False):
     return result
 
 
-def run_script(source, *args):
+@contextlib.contextmanager
+def script(source, *args, options=()):
     """
-    Return the standard output of a Python script, which forks and whose
-    processes end as Python's do. Raise AssertionError if it doesn't end in
-    time or has any other output.
+    Start a Python script, and kill it on exit along with all that it forked.
     """
-    script = subprocess.Popen(
-        [sys.executable, "-c", source, *args],
+    process = subprocess.Popen(
+        [sys.executable, *options, "-c", source, *args],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    try:
-        stdout, stderr = script.communicate(timeout=2 * TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise AssertionError(f"The script didn't end in {2 * TIMEOUT}s.") from None
-    finally:
-        # What it forked belongs to its session.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(script.pid, signal.SIGKILL)
-        script.communicate()
+    with process:
+        try:
+            yield process
+        finally:
+            # What it forked belongs to its session.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def run_script(source, *args, options=()):
+    """
+    Return the standard output of a Python script, which forks and whose
+    processes end as Python's do. Raise AssertionError if it doesn't end in
+    time or has any other output.
+    """
+    with script(source, *args, options=options) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=2 * TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"The script didn't end in {2 * TIMEOUT}s.") from None
     if stderr:
         raise AssertionError(f"The script's standard error:\n{stderr}")
     return stdout
@@ -175,6 +188,43 @@ def in_thread(manager):
         thread.join()
 
 
+@contextlib.contextmanager
+def held(target, name):
+    """
+    Have the threads that call a method wait, after they called it, until exit.
+    Yield an event that is set when one of them does.
+    """
+    method = getattr(target, name)
+    reached, leave = threading.Event(), threading.Event()
+
+    def hold(*args, **kwargs):
+        result = method(*args, **kwargs)
+        reached.set()
+        leave.wait()
+        return result
+
+    with mock.patch.object(target, name, hold):
+        try:
+            yield reached
+        finally:
+            leave.set()
+
+
+def wait_until(condition, seconds=TIMEOUT):
+    """Raise AssertionError if condition() isn't true within some seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"It wasn't the case within {seconds}s.")
+        time.sleep(0.01)
+
+
+def descriptor_of(connection):
+    """Return the descriptor of a driver's connection."""
+    # PyMySQL's has no fileno(), but its socket has.
+    return getattr(connection, "_sock", connection).fileno()
+
+
 def socket_of(connection):
     """Return what identifies the socket of a driver's connection."""
-    return os.fstat(connection.fileno()).st_ino
+    return os.fstat(descriptor_of(connection)).st_ino

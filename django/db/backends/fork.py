@@ -10,6 +10,11 @@ import os
 import threading
 import weakref
 
+try:
+    from ctypes import py_object, pythonapi
+except ImportError:
+    pythonapi = None
+
 logger = logging.getLogger("django.db.backends.fork")
 
 # The process that the connections belong to.
@@ -18,15 +23,18 @@ _pid = os.getpid()
 _locks = {}
 # All database wrappers, by id().
 _wrappers = weakref.WeakValueDictionary()
-# The driver's connections that have a socket, with the device and inode that
-# tell whether a descriptor still belongs to it.
-_sockets = weakref.WeakKeyDictionary()
-# What forks that are under way keep alive. Otherwise, the connections of other
-# threads might be deallocated in the child before they can be discarded.
-_forking = []
-# Inherited connections. They are kept alive as the driver might log off from
-# the server when they're deallocated.
+# The sockets of the driver's connections, by weak reference to these: the
+# descriptor, with the device and inode that tell whether it's still theirs.
+_sockets = {}
+# The wrappers of other threads, by thread that is forking. Otherwise, they might
+# be deallocated in the child before their connections can be discarded.
+_forking = {}
+# What was inherited and must not be deallocated: the driver might log off from
+# the server, and SQLite roll back the parent's transaction.
 _discarded = []
+if pythonapi is not None:
+    # Nor when the interpreter exits, which clears modules.
+    pythonapi.Py_IncRef(py_object(_discarded))
 
 
 def track_wrapper(wrapper):
@@ -37,11 +45,25 @@ def track_wrapper(wrapper):
 def track_socket(connection):
     """Have the socket of a driver's connection discarded after fork()."""
     try:
-        if connection not in _sockets:
-            _sockets[connection] = _identify(connection.fileno())
+        ref = weakref.ref(connection, _sockets.pop)
+        if ref not in _sockets:
+            fd = connection.fileno()
+            stat = os.fstat(fd)
+            _sockets[ref] = fd, stat.st_dev, stat.st_ino
     except Exception:
         # The driver doesn't say which socket it uses.
         pass
+
+
+def has_null_device(connection):
+    """Return whether a driver's connection had its socket discarded."""
+    null = os.stat(os.devnull)
+    return os.path.samestat(os.fstat(connection.fileno()), null)
+
+
+def keep_alive(inherited):
+    """Never deallocate an object whose destructor might affect the parent."""
+    _discarded.append(inherited)
 
 
 def process_lock():
@@ -69,11 +91,6 @@ def discard_inherited():
         _pid = pid
 
 
-def _identify(fd):
-    stat = os.fstat(fd)
-    return stat.st_dev, stat.st_ino
-
-
 def _discard_sockets():
     """
     Replace the inherited sockets with the null device.
@@ -81,30 +98,32 @@ def _discard_sockets():
     Nothing can be sent to or read from the server through them any more, and
     they don't keep the parent's sessions open.
     """
-    inherited = [ref() for ref in _sockets.keyrefs()]
-    if not inherited:
+    global _sockets
+    if not _sockets:
         return
+    inherited, _sockets = _sockets, {}
+    # Deallocating its items would take longer than all the rest.
+    keep_alive(inherited)
     try:
         null = os.open(os.devnull, os.O_RDWR)
     except OSError:
         # No null device or no free descriptor: the sockets stay open, unused.
         return
-    try:
-        for connection in inherited:
-            try:
-                fd = connection.fileno()
-                if _sockets.pop(connection) == _identify(fd):
-                    os.dup2(null, fd, inheritable=False)
-            except Exception:
-                # It was closed in the meantime.
-                pass
-    finally:
-        os.close(null)
+    for fd, device, inode in list(inherited.values()):
+        try:
+            stat = os.fstat(fd)
+            if stat.st_ino == inode and stat.st_dev == device:
+                os.dup2(null, fd, inheritable=False)
+        except OSError:
+            # It was closed in the meantime.
+            pass
+    os.close(null)
 
 
 def _discard_wrapper(wrapper):
-    # A thread that doesn't exist in this process might have held the lock.
-    wrapper._thread_sharing_lock = threading.Lock()
+    if wrapper._thread_sharing_lock.locked():
+        # By a thread that doesn't exist in this process.
+        wrapper._thread_sharing_lock = threading.Lock()
     connection = wrapper.connection
     try:
         wrapper._discard()
@@ -114,16 +133,17 @@ def _discard_wrapper(wrapper):
         wrapper.connection = None
         logger.exception("Error discarding a connection after fork() (%s).", e)
     if wrapper.connection is not connection:
-        _discarded.append(connection)
+        keep_alive(connection)
 
 
 def _before_fork():
-    refs = [*_wrappers.valuerefs(), *_sockets.keyrefs()]
-    _forking.append([ref() for ref in refs])
+    thread = threading.get_ident()
+    wrappers = [ref() for ref in _wrappers.valuerefs()]
+    _forking[thread] = [w for w in wrappers if w and w._thread_ident != thread]
 
 
 def _after_fork_in_parent():
-    del _forking[-1:]
+    del _forking[threading.get_ident()]
 
 
 def _after_fork_in_child():

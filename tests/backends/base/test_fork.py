@@ -3,14 +3,27 @@ import gc
 import io
 import logging
 import os
+import socket
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-from backends.forking import in_thread, run_in_c_fork, run_in_fork, run_script
+from backends.forking import (
+    descriptor_of,
+    forked,
+    in_thread,
+    receive,
+    run_in_c_fork,
+    run_in_fork,
+    run_script,
+    wait_until,
+)
+from backends.forking_scripts import ScriptForkTestsMixin
 
 from django.db import (
+    DEFAULT_DB_ALIAS,
+    OperationalError,
     ProgrammingError,
     close_old_connections,
     connection,
@@ -19,6 +32,7 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.db.models import Value
 from django.test import SimpleTestCase, TransactionTestCase, skipUnlessDBFeature
 
 from ..models import Square
@@ -45,6 +59,38 @@ class UnknownWrapper(BaseDatabaseWrapper):
     def __init__(self):
         super().__init__({})
         self.connection = DriverConnection()
+
+
+class SocketConnection:
+    """A connection that says which socket it uses."""
+
+    def __init__(self):
+        self.socket, self.server = socket.socketpair()
+
+    def fileno(self):
+        return self.socket.fileno()
+
+    def close(self):
+        self.socket.close()
+        self.server.close()
+
+
+class SocketWrapper(UnknownWrapper):
+    def __init__(self):
+        super().__init__()
+        self.settings_dict = connection.settings_dict
+
+    def get_connection_params(self):
+        return {}
+
+    def get_new_connection(self, conn_params):
+        return SocketConnection()
+
+    def init_connection_state(self):
+        pass
+
+    def _set_autocommit(self, autocommit):
+        pass
 
 
 class BrokenWrapper(UnknownWrapper):
@@ -81,6 +127,73 @@ class WrapperForkTests(SimpleTestCase):
             deallocated = DriverConnection.deallocated
             self.assertEqual(run_in_fork(child), deallocated)
             self.assertEqual(DriverConnection.deallocated, deallocated)
+
+    def test_unknown_driver_at_exit(self):
+        script = (
+            "import os, sys\n"
+            "import django\n"
+            "from django.conf import settings\n"
+            "settings.configure()\n"
+            "django.setup()\n"
+            "from django.db.backends.base.base import BaseDatabaseWrapper\n"
+            "class Connection:\n"
+            "    def __del__(self):\n"
+            "        os.write(1, b'deallocated\\n')\n"
+            "class Wrapper(BaseDatabaseWrapper):\n"
+            "    client_class = creation_class = features_class = str\n"
+            "    introspection_class = ops_class = str\n"
+            "wrapper = Wrapper({'TIME_ZONE': None})\n"
+            "wrapper.connection = Connection()\n"
+            "if (pid := os.fork()) == 0:\n"
+            "    sys.exit()\n"
+            "print(os.waitpid(pid, 0)[1], flush=True)\n"
+        )
+        # By the parent alone.
+        self.assertEqual(run_script(script), "0\ndeallocated\n")
+
+    def socket_wrapper(self):
+        wrapper = SocketWrapper()
+        wrapper.connect()
+        self.addCleanup(wrapper.connection.close)
+        return wrapper, wrapper.connection
+
+    def test_driver_with_socket(self):
+        for fork in (run_in_fork, run_in_c_fork):
+            with self.subTest(fork=fork.__name__):
+                wrapper, inherited = self.socket_wrapper()
+
+                def child():
+                    wrapper.close_if_unusable_or_obsolete()
+                    os.write(inherited.fileno(), b"child")
+                    return wrapper.connection, os.read(inherited.fileno(), 1)
+
+                self.assertEqual(fork(child), (None, b""))
+                self.assertIs(wrapper.connection, inherited)
+                inherited.socket.send(b"parent")
+                # Nothing of what the child wrote.
+                self.assertEqual(inherited.server.recv(16), b"parent")
+
+    def test_driver_with_closed_socket(self):
+        wrapper, inherited = self.socket_wrapper()
+        inherited.socket.close()
+        self.assertEqual(inherited.fileno(), -1)
+        self.assertIsNone(run_in_fork(lambda: wrapper.connection))
+        self.assertIs(wrapper.connection, inherited)
+
+    def test_driver_with_reused_descriptor(self):
+        wrapper, inherited = self.socket_wrapper()
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, writer)
+        self.addCleanup(os.close, reader)
+        # The driver doesn't know that its descriptor is something else's now.
+        os.dup2(reader, inherited.fileno())
+
+        def child():
+            os.write(writer, b"pipe")
+            return wrapper.connection, os.read(inherited.fileno(), 4)
+
+        self.assertEqual(run_in_fork(child), (None, b"pipe"))
+        self.assertIs(wrapper.connection, inherited)
 
     def test_broken_wrapper(self):
         wrappers = [UnknownWrapper(), BrokenWrapper(), UnknownWrapper()]
@@ -142,20 +255,34 @@ class WrapperForkTests(SimpleTestCase):
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 @skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
-class ConnectionForkTests(TransactionTestCase):
+class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
     available_apps = ["backends"]
 
     def setUp(self):
         connection.close()
-        self.assertEqual(Square.objects.count(), 0)
+        self.assertEqual(self.roots(), [])
         self.inherited = connection.connection
+
+    def reconnect(self, **settings):
+        """Replace the connection by one with other settings and no pool."""
+        default = connections[DEFAULT_DB_ALIAS]
+        wrapper = connections[DEFAULT_DB_ALIAS] = default.copy()
+        self.addCleanup(connections.__setitem__, DEFAULT_DB_ALIAS, default)
+        self.addCleanup(wrapper.close)
+        wrapper.settings_dict["OPTIONS"].pop("pool", None)
+        wrapper.settings_dict.update(settings)
+        wrapper.ensure_connection()
+        self.inherited = wrapper.connection
 
     def used(self):
         """
         Return whether this process uses the connection of the test's process.
         """
-        self.assertLessEqual(Square.objects.count(), 1)
+        self.assertIs(Square.objects.filter(root=-1).exists(), False)
         return connection.connection is self.inherited
+
+    def roots(self):
+        return list(Square.objects.order_by("root").values_list("root", flat=True))
 
     def test_query(self):
         self.assertIs(run_in_fork(self.used), False)
@@ -211,8 +338,8 @@ class ConnectionForkTests(TransactionTestCase):
             self.assertIs(run_in_fork(self.used), False)
         self.assertIs(self.used(), True)
 
-    def check_in_atomic(self, child):
-        with transaction.atomic():
+    def check_in_atomic(self, child, block=None):
+        with block or transaction.atomic():
             Square.objects.create(root=1, square=1)
             result = run_in_fork(child)
             # The parent's transaction is still there.
@@ -269,6 +396,36 @@ class ConnectionForkTests(TransactionTestCase):
             self.assertEqual(Square.objects.count(), 1)
         self.assertIs(self.used(), True)
 
+    def test_durable(self):
+        block = transaction.atomic(durable=True)
+
+        def child():
+            msg = "A durable atomic block cannot be nested within another atomic block."
+            with self.assertRaisesMessage(RuntimeError, msg):
+                with transaction.atomic(durable=True):
+                    pass
+            block.__exit__(None, None, None)
+            with transaction.atomic(durable=True):
+                return self.used()
+
+        self.assertIs(self.check_in_atomic(child, block), False)
+
+    def test_atomic_at_each_level(self):
+        block = transaction.atomic()
+
+        def child():
+            block.__exit__(None, None, None)
+            with transaction.atomic():
+                Square.objects.create(root=2, square=4)
+                return run_in_fork(self.refused), self.roots()
+
+        with block:
+            Square.objects.create(root=1, square=1)
+            self.assertEqual(run_in_fork(child), (True, [2]))
+        self.assertIs(self.used(), True)
+        connection.close()
+        self.assertEqual(self.roots(), [1, 2])
+
     def test_on_commit(self):
         called = []
         block = transaction.atomic()
@@ -283,6 +440,36 @@ class ConnectionForkTests(TransactionTestCase):
             transaction.on_commit(lambda: called.append(os.getpid()))
             self.assertEqual(run_in_fork(child), [])
         self.assertEqual(called, [os.getpid()])
+
+    def test_on_commit_autocommit_off(self):
+        called = []
+
+        def child():
+            transaction.set_autocommit(True)
+            return called
+
+        transaction.set_autocommit(False)
+        try:
+            with transaction.atomic():
+                transaction.on_commit(lambda: called.append(os.getpid()))
+            transaction.commit()
+            self.assertEqual(run_in_fork(child), [])
+        finally:
+            transaction.set_autocommit(True)
+        self.assertEqual(called, [os.getpid()])
+
+    def test_autocommit_setting(self):
+        self.reconnect(AUTOCOMMIT=False)
+
+        def child():
+            Square.objects.create(root=2, square=4)
+            return self.used(), transaction.get_autocommit()
+
+        Square.objects.create(root=1, square=1)
+        self.assertEqual(run_in_fork(child), (False, False))
+        transaction.commit()
+        self.assertIs(self.used(), True)
+        self.assertEqual(self.roots(), [1])
 
     def test_autocommit_off(self):
         def child():
@@ -317,7 +504,138 @@ class ConnectionForkTests(TransactionTestCase):
             transaction.rollback()
             transaction.set_autocommit(True)
 
+    def test_health_check(self):
+        self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
+
+        def child():
+            return self.used(), connection.health_check_done
+
+        close_old_connections()
+        for done in [False, True]:
+            with self.subTest(done=done):
+                self.assertEqual(run_in_fork(child), (False, True))
+                self.assertIs(connection.health_check_done, done)
+                self.assertIs(self.used(), True)
+
+    def test_thread_sharing(self):
+        wrapper = connections[DEFAULT_DB_ALIAS]
+        wrapper.inc_thread_sharing()
+        self.addCleanup(wrapper.dec_thread_sharing)
+
+        def thread():
+            connections[DEFAULT_DB_ALIAS] = wrapper
+            return self.used()
+
+        def child():
+            with ThreadPoolExecutor(1) as executor:
+                return executor.submit(thread).result(), self.used()
+
+        with in_thread(wrapper._thread_sharing_lock):
+            self.assertEqual(run_in_fork(child), (False, False))
+        with ThreadPoolExecutor(1) as executor:
+            self.assertIs(executor.submit(thread).result(), True)
+
+    @skipUnlessDBFeature("has_select_for_update_skip_locked")
+    def test_query_in_thread(self):
+        squares = [Square.objects.create(root=i, square=i) for i in range(2)]
+
+        @contextlib.contextmanager
+        def last_locked():
+            try:
+                with transaction.atomic():
+                    yield Square.objects.select_for_update().get(pk=squares[1].pk)
+            finally:
+                connection.close()
+
+        def first_locked():
+            with transaction.atomic():
+                unlocked = Square.objects.select_for_update(skip_locked=True)
+                return not unlocked.filter(pk=squares[0].pk)
+
+        def update():
+            try:
+                return Square.objects.update(square=2)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(1) as executor:
+            with in_thread(last_locked()):
+                updated = executor.submit(update)
+                # It's in the query until it gets the last row's lock.
+                wait_until(first_locked)
+                self.assertIs(run_in_fork(self.used), False)
+                self.assertIs(updated.done(), False)
+            self.assertEqual(updated.result(), 2)
+        self.assertIs(self.used(), True)
+
+    def test_interleaved_queries(self):
+        Square.objects.bulk_create(Square(root=i, square=i) for i in range(100))
+
+        def read(process):
+            for i in range(50):
+                token = f"{process} {i}"
+                squares = Square.objects.annotate(token=Value(token))
+                answer = squares.order_by("root").values_list("root", "token")
+                self.assertEqual(list(answer), [(i, token) for i in range(100)])
+            return True
+
+        def child(pipe):
+            pipe.recv()
+            pipe.send(read("child"))
+
+        def parent():
+            self.reconnect()
+            with forked(child) as (_, pipe):
+                pipe.send("start")
+                return read("parent"), receive(pipe)
+
+        # In a process that can be killed as the connection's could hang.
+        self.assertEqual(run_in_fork(parent), (True, True))
+        self.assertIs(self.used(), True)
+
+    def test_connection_lost(self):
+        self.reconnect()
+
+        def child(pipe):
+            pipe.recv()
+            pipe.send(self.used())
+
+        with forked(child) as (_, pipe):
+            fd = os.dup(descriptor_of(self.inherited))
+            with socket.socket(fileno=fd) as inherited:
+                inherited.shutdown(socket.SHUT_RDWR)
+            pipe.send("lost")
+            self.assertIs(receive(pipe), False)
+        with self.assertRaises(OperationalError):
+            self.used()
+        close_old_connections()
+        self.assertIs(self.used(), False)
+
+    def check_iterator(self, child):
+        Square.objects.bulk_create(Square(root=i, square=i) for i in range(100))
+        roots = Square.objects.order_by("root").values_list("root", flat=True)
+        iterator = roots.iterator(chunk_size=10)
+        self.assertEqual([next(iterator) for _ in range(15)], list(range(15)))
+        result = run_in_fork(child)
+        self.assertEqual(list(iterator), list(range(15, 100)))
+        self.assertIs(self.used(), True)
+        return result
+
+    def test_iterator(self):
+        def child():
+            used = self.used()
+            connection.close()
+            return used
+
+        self.assertIs(self.check_iterator(child), False)
+
+    def test_iterator_in_atomic(self):
+        with transaction.atomic():
+            self.assertIs(self.check_iterator(self.refused), True)
+
     def test_inherited_cursor(self):
+        if not hasattr(self.inherited, "fileno"):
+            self.skipTest("The driver's connection has no fileno().")
         with connection.cursor() as cursor:
 
             def child():
@@ -336,6 +654,18 @@ class ConnectionForkTests(TransactionTestCase):
 
         self.assertIs(run_in_c_fork(child), False)
         self.assertIs(self.used(), True)
+
+    def test_fork_in_c_in_atomic(self):
+        def child():
+            close_old_connections()
+            return self.refused()
+
+        with transaction.atomic():
+            Square.objects.create(root=1, square=1)
+            self.assertIs(run_in_c_fork(child), True)
+            self.assertIs(self.used(), True)
+        connection.close()
+        self.assertEqual(self.roots(), [1])
 
     def test_fork_in_c_connect(self):
         wrapper = connection.copy()

@@ -1,24 +1,29 @@
 import contextlib
 import gc
-import json
 import os
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from backends.forking import (
+    TIMEOUT,
     forked,
+    held,
     in_thread,
     receive,
     run_in_c_fork,
     run_in_fork,
     run_script,
     socket_of,
+    wait_until,
 )
+from backends.forking_scripts import CONNECT, ScriptForkTestsMixin
 
 from django.core.signals import request_finished, request_started
 from django.db import (
     DEFAULT_DB_ALIAS,
+    Error,
+    OperationalError,
     ProgrammingError,
     close_old_connections,
     connection,
@@ -35,18 +40,8 @@ except ImportError:
 
 # Fork within a transaction, after another thread has maybe taken one of the
 # pool's locks, and leave the child in the way that's given.
-EXIT_SCRIPT = """
-import json, os, signal, sys, threading, warnings
-
-import django
-from django.conf import settings
-
-settings.configure(DATABASES={"default": json.loads(sys.argv[1])})
-django.setup()
-
-from django.db import ProgrammingError, connection, transaction
-
-
+EXIT_SCRIPT = f"""
+{CONNECT}
 def session():
     return connection.connection.info.backend_pid
 
@@ -66,10 +61,8 @@ with transaction.atomic(), connection.cursor() as cursor:
             target=hold, args=[connection.pool._sched._lock], daemon=True
         ).start()
         held.wait()
-    # Python 3.12+ warns against forking a process that has threads.
-    warnings.simplefilter("ignore", DeprecationWarning)
     if (pid := os.fork()) == 0:
-        signal.alarm(10)
+        end_in_time()
         sys.stderr = open(os.devnull, "w")
         try:
             connection.cursor()
@@ -83,7 +76,7 @@ os._exit(0)
 """
 
 
-class ForkTestsMixin:
+class ForkTestsMixin(ScriptForkTestsMixin):
     """What holds with and without a pool."""
 
     available_apps = ["backends"]
@@ -91,16 +84,16 @@ class ForkTestsMixin:
 
     def setUp(self):
         self.default = connections[DEFAULT_DB_ALIAS]
-        self.connection = self.new_connection(type(self.default))
+        self.connection = self.new_connection(self.pool)
         connections[DEFAULT_DB_ALIAS] = self.connection
         self.addCleanup(connections.__setitem__, DEFAULT_DB_ALIAS, self.default)
 
-    def new_connection(self, wrapper_class):
+    def new_connection(self, pool, alias="fork", wrapper_class=None):
         settings_dict = self.default.copy().settings_dict
-        settings_dict["CONN_MAX_AGE"] = 0 if self.pool else None
-        settings_dict["OPTIONS"]["pool"] = self.pool
+        settings_dict["CONN_MAX_AGE"] = 0 if pool else None
+        settings_dict["OPTIONS"].update(pool=pool, application_name=alias)
         # The pools of another alias aren't those of the test suite.
-        new_connection = wrapper_class(settings_dict, "fork")
+        new_connection = (wrapper_class or type(self.default))(settings_dict, alias)
         self.addCleanup(new_connection.close_pool)
         self.addCleanup(new_connection.close)
         return new_connection
@@ -144,17 +137,25 @@ class ForkTestsMixin:
         self.assertDistinct(session, run_in_fork(self.session))
         self.assertEqual(self.session(), session)
 
-    def check_descriptors(self, *inherited):
+    def check_descriptors(self, *inherited, fork=run_in_fork):
         """
         None of the inherited connections' descriptors is their socket's.
         """
+
+        def is_socket(fd):
+            try:
+                return os.fstat(fd).st_ino == sockets[fd]
+            except OSError:
+                return False
+
         sockets = {raw.fileno(): socket_of(raw) for raw in inherited}
         self.assertEqual(len(sockets), len(inherited))
 
         def child():
-            return [fd for fd in sockets if os.fstat(fd).st_ino == sockets[fd]]
+            close_old_connections()
+            return [fd for fd in sockets if is_socket(fd)]
 
-        self.assertEqual(run_in_fork(child), [])
+        self.assertEqual(fork(child), [])
 
     def test_parent_children_and_grandchild(self):
         def child(pipe):
@@ -241,8 +242,7 @@ class ForkTestsMixin:
         self.assertEqual(self.session(), parent)
 
     def check_exit(self, statement):
-        settings_dict = {**self.connection.settings_dict, "TEST": {}}
-        output = run_script(EXIT_SCRIPT, json.dumps(settings_dict), statement)
+        output = run_script(EXIT_SCRIPT, self.script_settings(), statement)
         refused, parent = output.splitlines()
         self.assertEqual(refused, "Cannot open a new connection in an atomic block.")
         status, same_session = parent.split()
@@ -339,6 +339,42 @@ class ForkTestsMixin:
         self.assertDistinct(parent, run_in_fork(child))
         self.assertEqual(self.session(), parent)
 
+    def test_server_side_cursor(self):
+        with self.connection.chunked_cursor() as cursor:
+            cursor.execute("SELECT generate_series(1, 20)")
+            self.assertEqual(cursor.fetchone(), (1,))
+
+            def child():
+                with self.assertRaises(Error):
+                    cursor.fetchone()
+                session = self.session()
+                self.connection.close()
+                return session
+
+            child_session = run_in_fork(child)
+            self.assertEqual(cursor.fetchall(), [(i,) for i in range(2, 21)])
+            self.assertDistinct(self.session(), child_session)
+
+    def test_sessions_terminated(self):
+        def child(pipe):
+            pipe.recv()
+            pipe.send(self.session())
+
+        parent = self.session()
+        with forked(child) as (_, pipe), self.default.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name = 'fork'"
+            )
+            pipe.send("terminated")
+            self.assertNotEqual(receive(pipe), parent)
+        with self.assertRaises(OperationalError):
+            self.session()
+        # The pool logs that it discards the connection.
+        with self.assertLogs("psycopg.pool") if self.pool else contextlib.nullcontext():
+            close_old_connections()
+            self.assertNotEqual(self.session(), parent)
+
     def test_signals_lock_held(self):
         def child():
             request_started.send(sender=None)
@@ -358,6 +394,11 @@ class ForkTestsMixin:
         parent = self.session()
         self.assertDistinct(parent, run_in_c_fork(child))
         self.assertEqual(self.session(), parent)
+
+    def test_fork_in_c_descriptors(self):
+        self.session()
+        self.check_descriptors(self.connection.connection, fork=run_in_c_fork)
+        self.session()
 
     def test_fork_in_c_with_child_hook(self):
         parent = self.session()
@@ -435,6 +476,67 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
     def test_tasks_lock_held(self):
         self.check_lock_held(lambda pool: pool._tasks.mutex)
 
+    def test_pool_being_opened(self):
+        self.connection = self.new_connection(self.pool, alias="opened")
+        pool = self.connection.pool
+        with ThreadPoolExecutor(1) as executor, held(pool, "_open") as opening:
+            opened = executor.submit(pool.open)
+            self.assertIs(opening.wait(TIMEOUT), True)
+            child = run_in_fork(self.session)
+            self.assertIs(opened.done(), False)
+        self.assertNotEqual(self.session(), child)
+        self.assertIs(self.connection.pool, pool)
+
+    def test_pool_growing(self):
+        pool = self.connection.pool
+        self.session()
+        with ThreadPoolExecutor(1) as executor, held(pool, "_configure") as configuring:
+            connection = executor.submit(pool.getconn)
+            self.assertIs(configuring.wait(TIMEOUT), True)
+            self.check_fork()
+            self.assertIs(connection.done(), False)
+        pool.putconn(connection.result())
+
+    def test_pool_full(self):
+        self.connection = self.new_connection({**self.pool, "max_size": 1}, "full")
+        parent = self.session()
+        pool = self.connection.pool
+        raw = self.connection.connection
+
+        def child():
+            session = self.session()
+            return session, self.connection.pool.get_stats()["requests_waiting"]
+
+        with ThreadPoolExecutor(1) as executor:
+            connection = executor.submit(pool.getconn)
+            wait_until(lambda: pool.get_stats()["requests_waiting"])
+            child_session, waiting = run_in_fork(child)
+            self.assertDistinct(parent, child_session)
+            self.assertEqual(waiting, 0)
+            self.assertEqual(self.session(), parent)
+            self.connection.close()
+            self.assertIs(connection.result(), raw)
+        pool.putconn(raw)
+
+    def test_health_checks(self):
+        self.connection = self.new_connection(self.pool, "checked")
+        self.connection.settings_dict["CONN_HEALTH_CHECKS"] = True
+        self.check_fork()
+
+    def test_several_aliases(self):
+        wrappers = [
+            self.connection,
+            self.new_connection(self.pool, "pooled"),
+            self.new_connection(False, "plain"),
+        ]
+
+        def sessions():
+            return [self.session(wrapper) for wrapper in wrappers]
+
+        parent = sessions()
+        self.assertDistinct(*parent, *run_in_fork(sessions))
+        self.assertEqual(sessions(), parent)
+
     def test_threads_get_one_pool(self):
         parent = self.session()
         inherited_pool = self.connection.pool
@@ -494,7 +596,7 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         class DatabaseWrapper(type(self.default)):
             _connection_pools = {}
 
-        self.connection = self.new_connection(DatabaseWrapper)
+        self.connection = self.new_connection(self.pool, wrapper_class=DatabaseWrapper)
         self.check_fork()
         self.connection.close()
         inherited_pool = self.connection.pool

@@ -1,0 +1,106 @@
+import json
+
+from backends.forking import run_script, script, wait_until
+from backends.models import Square
+
+from django.db import DatabaseError, connection, transaction
+
+# Connect a script as the test is connected.
+CONNECT = """
+import json, os, signal, sys, threading, warnings
+
+import django
+from backends.forking import end_in_time
+from django.db import ProgrammingError, connection, transaction
+
+django.setup()
+connection.settings_dict.update(json.loads(sys.argv[1]))
+# Python 3.12+ warns against forking a process that has threads.
+warnings.simplefilter("ignore", DeprecationWarning)
+end_in_time()
+"""
+
+# Lock a row, fork, and wait for being killed.
+LOCKING_SCRIPT = f"""
+{CONNECT}
+with transaction.atomic(), connection.cursor() as cursor:
+    cursor.execute("UPDATE backends_square SET square = 2")
+    if os.fork() == 0:
+        end_in_time()
+        print("locked", flush=True)
+        sys.stdin.readline()
+        print("alive", flush=True)
+    signal.pause()
+"""
+
+# Fork children that end as Python's processes do.
+EXITING_SCRIPT = f"""
+{CONNECT}
+def fork(func):
+    if (pid := os.fork()) == 0:
+        end_in_time()
+        func()
+        sys.exit()
+    _, status = os.waitpid(pid, 0)
+    print(status, connection.is_usable(), flush=True)
+
+
+def query_and_close():
+    connection.cursor().execute("SELECT 1")
+    connection.close()
+
+
+connection.ensure_connection()
+fork(lambda: None)
+fork(connection.close)
+fork(query_and_close)
+with transaction.atomic(), connection.cursor() as cursor:
+    cursor.execute("INSERT INTO backends_square (root, square) VALUES (1, 1)")
+    fork(lambda: None)
+with connection.chunked_cursor() as cursor:
+    cursor.execute("SELECT 1 UNION ALL SELECT 2")
+    cursor.fetchone()
+    fork(lambda: None)
+connection.close()
+getattr(connection, "close_pool", connection.close)()
+"""
+
+
+class ScriptForkTestsMixin:
+    """What holds for processes that are killed or end as Python's do."""
+
+    def script_settings(self):
+        return json.dumps({**connection.settings_dict, "TEST": {}})
+
+    def test_killed_parent(self):
+        if not connection.features.has_select_for_update_nowait:
+            self.skipTest("Database doesn't support SELECT ... FOR UPDATE NOWAIT.")
+        connection.ensure_connection()
+        if not hasattr(connection.connection, "fileno"):
+            self.skipTest("The driver's connection has no fileno().")
+
+        def lock():
+            try:
+                with transaction.atomic():
+                    return Square.objects.select_for_update(nowait=True).get()
+            except DatabaseError:
+                return None
+
+        Square.objects.create(root=1, square=1)
+        with script(LOCKING_SCRIPT, self.script_settings()) as process:
+            self.assertEqual(process.stdout.readline(), "locked\n")
+            self.assertIsNone(lock())
+            process.kill()
+            wait_until(lock, seconds=1)
+            self.assertEqual(lock().square, 1)
+            # Its child lives on.
+            process.stdin.write("\n")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline(), "alive\n")
+
+    def test_no_output(self):
+        options = ["-X", "dev", "-W", "error"]
+        output = run_script(EXITING_SCRIPT, self.script_settings(), options=options)
+        self.assertEqual(output, "0 True\n" * 5)
+        # The parent's transaction was committed.
+        self.assertEqual(Square.objects.count(), 1)
