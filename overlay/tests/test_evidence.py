@@ -15,8 +15,9 @@ import pytest
 import evidence.__main__ as command
 from evidence import facts, load, report, setups
 from evidence.count import HUNG, Answer, Figures, count, outcome
-from overlay import database, environment
+from overlay import environment
 from overlay.errors import OverlayError
+from overlay.servers import postgresql
 from overlay.tests.test_processes import FAMILY, interrupt, start
 
 VERSIONS = {"Django": "6.1.3", "fork": "6.1.3+fork.1"}
@@ -231,7 +232,7 @@ def run(monkeypatch):
     monkeypatch.setattr(command, "_pythons", lambda version: (None, None))
     monkeypatch.setattr(facts, "versions", lambda *arguments: VERSIONS)
     monkeypatch.setattr(facts, "machine", lambda: MACHINE)
-    monkeypatch.setattr(database, "postgresql", contextlib.nullcontext)
+    monkeypatch.setattr(postgresql, "embedded", contextlib.nullcontext)
     return run
 
 

@@ -34,8 +34,10 @@ def run(*arguments):
     "arguments, line",
     [
         (["--django", "abc"], "'abc' is not a version of Django"),
-        (["--pool", "--psycopg2"], "--pool is for psycopg 3"),
-        (["--pool", "--settings=test_sqlite"], "--pool is for psycopg 3"),
+        (["--pool", "--driver=psycopg2"], "A pool needs PostgreSQL with psycopg 3"),
+        (["--pool", "--database=mariadb"], "A pool needs PostgreSQL with psycopg 3"),
+        (["--database=mariadb", "--driver=psycopg"], "psycopg is no driver for"),
+        (["--pool", "--settings=test_sqlite"], "--database, --driver, and --pool are"),
         (["--settings=missing.settings", "dispatch"], "There is no module missing"),
     ],
 )

@@ -1,3 +1,4 @@
+import os
 import signal
 import tempfile
 from pathlib import Path
@@ -6,14 +7,24 @@ import psutil
 import psycopg
 import pytest
 
-from overlay import database
 from overlay.errors import OverlayError
+from overlay.servers import mariadb, pgbouncer, postgresql, process
 from overlay.tests.test_processes import interrupt, start
+
+
+def installed(name, *places):
+    """Skip a test where the server `name` is missing, but never in CI."""
+    try:
+        process.program(name, name, *places)
+    except OverlayError as error:
+        missing = not os.environ.get("CI")
+        return pytest.mark.skipif(missing, reason=str(error))
+    return pytest.mark.skipif(False, reason="")
 
 
 @pytest.fixture(autouse=True)
 def unnamed(monkeypatch):
-    for variable in database.VARIABLES:
+    for variable in postgresql.VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -37,18 +48,21 @@ def connect(parameters):
         user=parameters["USER"],
         password=parameters["PASSWORD"],
         dbname=parameters["NAME"],
+        autocommit=True,
+        prepare_threshold=None,
+        **parameters.get("OPTIONS", {}),
     )
 
 
 def test_server(made):
-    with database.postgresql() as parameters:
+    with postgresql.embedded() as parameters:
         with connect(parameters) as connection:
             row = connection.execute(
                 "SELECT current_setting('max_connections')::int, "
                 "current_setting('fsync'), upper('é'), "
                 "current_setting('listen_addresses')"
             ).fetchone()
-        assert row == (200, "off", "É", "")
+        assert row == (300, "off", "É", "")
         pid = int(
             Path(parameters["HOST"], "data/postmaster.pid").read_text().split()[0]
         )
@@ -64,9 +78,10 @@ def test_server(made):
 def test_signal_ends_the_server(number, status):
     process = start("""
         import sys, time
-        from overlay import console, database
+        from overlay import console
+        from overlay.servers import postgresql
         def command():
-            with database.postgresql() as parameters:
+            with postgresql.embedded() as parameters:
                 print(parameters["HOST"], flush=True)
                 time.sleep(60)
         sys.exit(console.run("test", command))
@@ -81,20 +96,20 @@ def test_signal_ends_the_server(number, status):
 
 
 def test_server_that_does_not_start(made, monkeypatch):
-    monkeypatch.setitem(database.SETTINGS, "max_connections", "many")
+    monkeypatch.setitem(postgresql.SETTINGS, "max_connections", "many")
 
     with pytest.raises(OverlayError, match=r"FATAL: .*\"many\".*PGHOST"):
-        with database.postgresql():
+        with postgresql.embedded():
             pass
 
     assert made and not any(Path(directory).exists() for directory in made)
 
 
 def test_named_server(made, monkeypatch):
-    with database.postgresql() as parameters:
+    with postgresql.embedded() as parameters:
         monkeypatch.setenv("PGHOST", parameters["HOST"])
         monkeypatch.setenv("PGUSER", parameters["USER"])
-        with database.postgresql() as named:
+        with postgresql.embedded() as named:
             assert named["HOST"] == parameters["HOST"]
             assert named["NAME"] == parameters["USER"]
         # It is not ours to end.
@@ -103,7 +118,7 @@ def test_named_server(made, monkeypatch):
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("variable", database.VARIABLES)
+@pytest.mark.parametrize("variable", postgresql.VARIABLES)
 def test_named_server_that_does_not_answer(variable, monkeypatch):
     monkeypatch.setenv("PGHOST", "/nowhere")
     monkeypatch.setenv(variable, "1" if variable == "PGPORT" else "/nowhere")
@@ -111,5 +126,72 @@ def test_named_server_that_does_not_answer(variable, monkeypatch):
     with pytest.raises(
         OverlayError, match=rf"{variable}.* does not answer .*: start it"
     ):
-        with database.postgresql():
+        with postgresql.embedded():
             pass
+
+
+def test_restart():
+    """It has the same address and data afterwards, and other processes."""
+    with postgresql.package_server() as (server, parameters), process.running(server):
+        with connect(parameters) as connection:
+            connection.execute("CREATE TABLE kept ()")
+            before = server.process.pid
+        server.restart()
+        assert server.process.pid != before
+        with connect(parameters) as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+
+
+@installed("initdb", *Path("/usr/lib/postgresql").glob("*/bin"))
+def test_debian_postgresql(made):
+    with postgresql.debian() as parameters:
+        with connect(parameters) as connection:
+            row = connection.execute(
+                "SELECT ssl, current_setting('ssl'), 'é' < 'z' COLLATE \"sv-x-icu\" "
+                "FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+            ).fetchone()
+        assert row == (True, "on", True)
+        assert parameters["HOST"] == "127.0.0.1"
+    with pytest.raises(psycopg.OperationalError):
+        connect(parameters)
+    assert made and not any(Path(directory).exists() for directory in made)
+
+
+@installed("pgbouncer")
+def test_pgbouncer(made):
+    with pgbouncer.transaction() as parameters:
+        with connect(parameters) as first, connect(parameters) as second:
+            query = "SELECT pg_backend_pid()"
+            # In transaction mode, the one's session becomes the other's.
+            assert first.execute(query).fetchone() == second.execute(query).fetchone()
+    with pytest.raises(psycopg.OperationalError):
+        connect(parameters)
+    assert len(made) == 2 and not any(Path(directory).exists() for directory in made)
+
+
+@installed("mariadbd")
+def test_mariadb(made):
+    with (
+        mariadb.mariadb_server() as (server, parameters),
+        process.running(server),
+    ):
+        address = parameters["HOST"]
+        assert Path(address).is_socket()
+        before = server.process.pid
+        server.restart()
+        assert server.process.pid != before and Path(address).is_socket()
+        pid = server.process.pid
+    assert not psutil.pid_exists(pid)
+    assert made and not any(Path(directory).exists() for directory in made)
+
+
+def test_server_that_is_not_installed(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(process, "SYSTEM", ())
+    for server, package in (
+        (mariadb.mariadb, "mariadb-server"),
+        (pgbouncer.transaction, "pgbouncer"),
+    ):
+        with pytest.raises(OverlayError, match=rf"apt install {package}\)"):
+            with server():
+                pass

@@ -1,8 +1,10 @@
 """What counts as a test that fails on stock Django."""
 
+from pathlib import PurePosixPath
+
 import pytest
 
-from overlay import stock
+from overlay import manifest, stock
 from overlay.errors import OverlayError
 
 PASSES, FAILS, ERRS = (f"app.test_fork.Tests.test_{name}" for name in "abc")
@@ -20,6 +22,16 @@ ERROR: test_c ({ERRS})
 ----------------------------------------------------------------------
 Ran 3 tests in 0.1s
 """
+
+
+def test_all_tests_are_run():
+    labels = {
+        ".".join(PurePosixPath(path).with_suffix("").parts[1:])
+        for change in manifest.changes()
+        for path in change.paths
+        if path.startswith("tests/") and path.endswith("/test_fork.py")
+    }
+    assert sorted(sum(stock.LABELS.values(), [])) == sorted(labels)
 
 
 def test_what_passed():

@@ -1,0 +1,1 @@
+"""Database servers of our own, each for the time of a run."""

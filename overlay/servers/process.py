@@ -1,0 +1,165 @@
+"""What the servers have in common: how they are found, started, and ended."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from overlay.errors import OverlayError
+from overlay.processes import uninterrupted, unwinding
+
+# In seconds.
+START, STOP = 60, 10
+
+# Where Debian has what an unprivileged user's PATH lacks.
+SYSTEM = ("/usr/sbin", "/usr/local/sbin")
+
+# What tells a server's complaints from the rest of its log.
+COMPLAINTS = ("FATAL", "ERROR", "error:", "fatal")
+
+
+class Server:
+    """
+    A server called `name`, run by `command` in `directory` as `user` (None for
+    the one that runs this), which answers when `ready()` is true. `advice`
+    ends the line that says why it doesn't start.
+    """
+
+    def __init__(
+        self, name, command, directory, user, ready, advice, stop=signal.SIGTERM
+    ):
+        self.name = name
+        self.command = command
+        self.directory = directory
+        self.user = user
+        self.ready = ready
+        self.advice = advice
+        self.stop_signals = (stop, signal.SIGQUIT, signal.SIGKILL)
+        self.process = None
+
+    def start(self):
+        """Start it and wait until it answers. Raise OverlayError otherwise."""
+        with failing(self.name, self.directory, self.advice):
+            with open(_log(self.directory), "ab") as log:
+                self.process = subprocess.Popen(
+                    self.command, **_options(self.directory, self.user, log)
+                )
+            deadline = time.monotonic() + START
+            while not self.ready():
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise subprocess.SubprocessError("it is not ready in time")
+                time.sleep(0.05)
+
+    def stop(self):
+        """End it, and the processes that it has, whatever it is doing."""
+        if self.process:
+            for number in self.stop_signals:
+                self.process.send_signal(number)
+                try:
+                    self.process.wait(STOP)
+                    return
+                except subprocess.TimeoutExpired:
+                    pass
+
+    def restart(self):
+        """End it and start it again, with the same data and address."""
+        self.stop()
+        self.start()
+
+
+@contextlib.contextmanager
+def running(server):
+    """Have `server`, a Server, run, and end it in any case."""
+    with unwinding():
+        try:
+            server.start()
+            yield
+        finally:
+            with uninterrupted():
+                server.stop()
+
+
+@contextlib.contextmanager
+def temporary(name, user):
+    """
+    Yield a new directory, which belongs to `user` if that is one, and remove
+    it afterwards. Its path is short, as one of a Unix socket has to be.
+    """
+    with unwinding():
+        directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        try:
+            if user:
+                shutil.chown(directory, user)
+            yield directory
+        finally:
+            with uninterrupted():
+                shutil.rmtree(directory)
+
+
+def prepare(name, command, directory, user, advice):
+    """Run `command`, which makes the data of a server, to its end."""
+    with failing(name, directory, advice), open(_log(directory), "ab") as log:
+        subprocess.run(
+            command, check=True, timeout=START, **_options(directory, user, log)
+        )
+
+
+@contextlib.contextmanager
+def failing(name, directory, advice):
+    """Turn what fails into one line for the user, from the log if there is."""
+    try:
+        yield
+    except (OSError, subprocess.SubprocessError) as error:
+        log = _log(directory)
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        said = [line for line in lines if any(word in line for word in COMPLAINTS)]
+        raise OverlayError(
+            f"{name} does not start ({(said or [error])[-1]}): {advice}"
+        ) from None
+
+
+def program(name, package, *places):
+    """
+    Return the path of the program `name`, in `places` or on PATH. Raise
+    OverlayError, which names Debian's `package`, if it is nowhere.
+    """
+    path = os.pathsep.join([*map(str, places), os.environ.get("PATH", ""), *SYSTEM])
+    if found := shutil.which(name, path=path):
+        return found
+    raise OverlayError(
+        f"{name} is not on this machine: install it (on Debian and Ubuntu: apt install "
+        f"{package})."
+    )
+
+
+def unprivileged(user):
+    """Return `user` if this runs as root, which no server should, or None."""
+    return user if os.geteuid() == 0 else None
+
+
+def free_port():
+    """Return the number of a TCP port that is free on 127.0.0.1."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+def _log(directory):
+    return directory / "log"
+
+
+def _options(directory, user, log):
+    return {
+        "stdin": subprocess.DEVNULL,
+        "stdout": log,
+        "stderr": subprocess.STDOUT,
+        "cwd": directory,
+        "env": {**os.environ, "LC_ALL": "C"},
+        "user": user,
+        # Ctrl-C is for the users of the server, which outlives them.
+        "start_new_session": True,
+    }

@@ -1,0 +1,128 @@
+"""Settings for Django's tests, and the servers and drivers behind them."""
+
+import contextlib
+import pprint
+import sys
+import tempfile
+from pathlib import Path
+
+from overlay import BUILD, environment, requirements
+from overlay.errors import OverlayError
+
+# The drivers of each database, the usual one first.
+DRIVERS = {
+    "embedded": ("psycopg", "psycopg2"),
+    "postgresql": ("psycopg", "psycopg2"),
+    "pgbouncer": ("psycopg", "psycopg2"),
+    "mariadb": ("mysqlclient", "pymysql"),
+    "sqlite": ("sqlite3",),
+}
+
+# As Django's own test_sqlite has it, but for the database.
+SETTINGS = """\
+{driver}
+DATABASES = {databases}
+SECRET_KEY = "django_tests_secret_key"
+# Fast, which is all that tests need.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+USE_TZ = False
+"""
+
+# PyMySQL stands in for mysqlclient of the version that Django requires:
+# https://pymysql.readthedocs.io/
+PYMYSQL = """\
+import pymysql
+
+pymysql.version_info = (2, 2, 7, "final", 0)
+pymysql.install_as_MySQLdb()
+"""
+
+
+def check(database, driver=None, pool=False):
+    """
+    Return the driver for `database`, `driver` or the usual one. Raise
+    OverlayError where it is none for it, or has no `pool`.
+    """
+    driver = driver or DRIVERS[database][0]
+    if driver not in DRIVERS[database]:
+        raise OverlayError(
+            f"{driver} is no driver for {database}: use "
+            f"{' or '.join(DRIVERS[database])}."
+        )
+    if pool and driver != "psycopg":
+        raise OverlayError(
+            "A pool needs PostgreSQL with psycopg 3: leave out --pool, or name "
+            "another database or driver."
+        )
+    return driver
+
+
+def python(driver):
+    """
+    Return the Python that has what Django's tests need, and `driver`. The
+    running one is that of psycopg, and of SQLite.
+
+    Raise OverlayError where it can't be made.
+    """
+    if driver in ("psycopg", "sqlite3"):
+        return sys.executable
+    try:
+        return environment.python(f"tests-{driver}", requirements.DRIVERS[driver])
+    except OverlayError as error:
+        if driver != "mysqlclient":
+            raise
+        raise OverlayError(
+            f"{error} mysqlclient is compiled: see that a compiler and MariaDB's "
+            "headers are there (on Debian and Ubuntu: apt install gcc pkg-config "
+            "libmariadb-dev)."
+        ) from None
+
+
+@contextlib.contextmanager
+def written(database, driver=None, pools=(False,), more=""):
+    """
+    Start the server of `database` and yield, as long as it runs, the names of
+    settings for it, one for each of `pools` (whether there is one), and the
+    directory to import them from. `more` is added to their source.
+
+    Raise OverlayError where the server doesn't start.
+    """
+    for pool in pools:
+        driver = check(database, driver, pool)
+    BUILD.mkdir(exist_ok=True)
+    with (
+        _server(database) as settings,
+        tempfile.TemporaryDirectory(prefix="settings-", dir=BUILD) as directory,
+    ):
+        names = []
+        for pool in pools:
+            names.append(f"settings_{database}{'_pool' * pool}")
+            options = {
+                **settings.get("OPTIONS", {}),
+                **({"pool": True} if pool else {}),
+            }
+            default = other = {**settings, "OPTIONS": options}
+            if "NAME" in settings:
+                other = {**default, "NAME": f"{settings['NAME']}_other"}
+            Path(directory, f"{names[-1]}.py").write_text(
+                SETTINGS.format(
+                    driver=PYMYSQL if driver == "pymysql" else "",
+                    databases=pprint.pformat({"default": default, "other": other}),
+                )
+                + more
+            )
+        yield names, directory
+
+
+def _server(database):
+    if database == "sqlite":
+        return contextlib.nullcontext({"ENGINE": "django.db.backends.sqlite3"})
+    from overlay.servers import mariadb, pgbouncer, postgresql
+
+    return {
+        "embedded": postgresql.embedded,
+        "postgresql": postgresql.debian,
+        "pgbouncer": pgbouncer.transaction,
+        "mariadb": mariadb.mariadb,
+    }[database]()
