@@ -26,8 +26,8 @@ _wrappers = weakref.WeakValueDictionary()
 # The sockets of the driver's connections, by weak reference to these: the
 # descriptor, with the device and inode that tell whether it's still theirs.
 _sockets = {}
-# The wrappers of other threads, by thread that is forking. Otherwise, they might
-# be deallocated in the child before their connections can be discarded.
+# The wrappers of other threads, by thread that is forking. Otherwise, they
+# might be deallocated in the child before their connections can be discarded.
 _forking = {}
 # What was inherited and must not be deallocated: the driver might log off from
 # the server, and SQLite roll back the parent's transaction.
