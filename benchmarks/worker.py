@@ -1,0 +1,105 @@
+"""
+Measure, with the Django that PYTHONPATH names, how long a process that is
+forked takes to get back from os.fork(), in seconds, and print the medians.
+"""
+
+import json
+import os
+import resource
+import socket
+import statistics
+import struct
+import sys
+import time
+
+from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+try:
+    from django.db.backends import fork
+except ImportError:
+    # Stock Django.
+    fork = None
+
+NUMBERS = (10, 100, 1000)
+
+
+class Connection:
+    def __init__(self):
+        self.socket, self.server = socket.socketpair()
+
+    def fileno(self):
+        return self.socket.fileno()
+
+
+class Wrapper(BaseDatabaseWrapper):
+    client_class = creation_class = features_class = id
+    introspection_class = ops_class = id
+
+
+def main(forks):
+    settings.configure()
+    descriptors = 5 * max(NUMBERS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    medians = {"none": measure(forks)}
+    for number in NUMBERS:
+        # As a pool has them.
+        connections = [Connection() for _ in range(number)]
+        track(connections)
+        medians[f"{number} idle"] = measure(forks)
+        del connections
+        wrappers = [Wrapper({}) for _ in range(number)]
+        for wrapper in wrappers:
+            wrapper.connection = Connection()
+        track([wrapper.connection for wrapper in wrappers])
+        medians[f"{number} in use"] = measure(forks)
+        del wrappers, wrapper
+    medians["dup2"] = measure_dup2(forks)
+    print(json.dumps(medians))
+
+
+def track(connections):
+    if fork:
+        for connection in connections:
+            fork.track_socket(connection)
+
+
+def measure(forks):
+    def child():
+        return time.monotonic()
+
+    samples = []
+    for _ in range(forks):
+        start = time.monotonic()
+        samples.append(in_child(child) - start)
+    return statistics.median(samples)
+
+
+def measure_dup2(forks, number=1000):
+    null = os.open(os.devnull, os.O_RDWR)
+    sockets = [socket.socketpair() for _ in range(number)]
+    descriptors = [pair[0].fileno() for pair in sockets]
+
+    def child():
+        start = time.monotonic()
+        for descriptor in descriptors:
+            os.dup2(null, descriptor, inheritable=False)
+        return (time.monotonic() - start) / number
+
+    return statistics.median(in_child(child) for _ in range(forks))
+
+
+def in_child(func):
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(writer, struct.pack("d", func()))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    (result,) = struct.unpack("d", os.read(reader, 8))
+    os.close(reader)
+    os.close(writer)
+    return result
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
