@@ -143,7 +143,7 @@ def _before_fork():
 
 
 def _after_fork_in_parent():
-    del _forking[threading.get_ident()]
+    _forking.pop(threading.get_ident(), None)
 
 
 def _after_fork_in_child():
