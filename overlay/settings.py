@@ -18,15 +18,12 @@ DRIVERS = {
     "sqlite": ("sqlite3",),
 }
 
-# As Django's own test_sqlite has it, but for the database.
+# Django's own, which differ from release to release, but for the database.
 SETTINGS = """\
 {driver}
+from test_sqlite import *  # noqa: F403
+
 DATABASES = {databases}
-SECRET_KEY = "django_tests_secret_key"
-# Fast, which is all that tests need.
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
-USE_TZ = False
 """
 
 # PyMySQL stands in for mysqlclient of the version that Django requires:
@@ -80,11 +77,11 @@ def python(driver):
 
 
 @contextlib.contextmanager
-def written(database, driver=None, pools=(False,), more=""):
+def written(database, driver=None, pools=(False,)):
     """
     Start the server of `database` and yield, as long as it runs, the names of
     settings for it, one for each of `pools` (whether there is one), and the
-    directory to import them from. `more` is added to their source.
+    directory to import them from.
 
     Raise OverlayError where the server doesn't start.
     """
@@ -110,7 +107,6 @@ def written(database, driver=None, pools=(False,), more=""):
                     driver=PYMYSQL if driver == "pymysql" else "",
                     databases=pprint.pformat({"default": default, "other": other}),
                 )
-                + more
             )
         yield names, directory
 
