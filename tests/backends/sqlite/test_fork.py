@@ -155,7 +155,7 @@ class FileForkTestsMixin:
         self.check_intact(1)
 
     def test_sys_exit_in_write_transaction(self):
-        name = self.name.replace("db", "exit")
+        name = str(Path(self.name).with_name("exit.sqlite3"))
         output = run_script(EXIT_SCRIPT, name, self.journal_mode, self.rows)
         # The child, and the parent before and after its commit.
         self.assertEqual(output, f"0\n0 {self.rows}\n{self.rows} ok\n")
