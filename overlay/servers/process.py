@@ -118,8 +118,9 @@ def failing(name, directory, advice):
         log = _log(directory)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         said = [line for line in lines if any(word in line for word in COMPLAINTS)]
+        # What follows the first complaint follows from it.
         raise OverlayError(
-            f"{name} does not start ({(said or [error])[-1]}): {advice}"
+            f"{name} does not start ({(said or [error])[0]}): {advice}"
         ) from None
 
 
@@ -158,7 +159,8 @@ def _options(directory, user, log):
         "stdout": log,
         "stderr": subprocess.STDOUT,
         "cwd": directory,
-        "env": {**os.environ, "LC_ALL": "C"},
+        # MariaDB deletes the temporary files of others that share a directory.
+        "env": {**os.environ, "LC_ALL": "C", "TMPDIR": str(directory)},
         "user": user,
         # Ctrl-C is for the users of the server, which outlives them.
         "start_new_session": True,
