@@ -21,8 +21,8 @@ logger = logging.getLogger("django.db.backends.fork")
 _pid = os.getpid()
 # The lock of each process: no ancestor can have left its descendant's held.
 _locks = {}
-# All database wrappers, by id().
-_wrappers = weakref.WeakValueDictionary()
+# Weak references to all database wrappers, by id().
+_wrappers = {}
 # The sockets of the driver's connections, by weak reference to these: the
 # descriptor, with the device and inode that tell whether it's still theirs.
 _sockets = {}
@@ -39,7 +39,8 @@ if pythonapi is not None:
 
 def track_wrapper(wrapper):
     """Have a database wrapper's connection discarded after fork()."""
-    _wrappers[id(wrapper)] = wrapper
+    key = id(wrapper)
+    _wrappers[key] = weakref.ref(wrapper, lambda ref: _wrappers.pop(key, None))
 
 
 def track_socket(connection):
@@ -85,7 +86,7 @@ def discard_inherited():
         if _pid == (pid := os.getpid()):
             return
         _discard_sockets()
-        for ref in _wrappers.valuerefs():
+        for ref in list(_wrappers.values()):
             if (wrapper := ref()) is not None:
                 _discard_wrapper(wrapper)
         _pid = pid
@@ -136,10 +137,20 @@ def _discard_wrapper(wrapper):
         keep_alive(connection)
 
 
+def _is_in_use(ref):
+    wrapper = ref()
+    return wrapper is not None and (
+        wrapper.connection is not None
+        or wrapper.in_atomic_block
+        or wrapper._thread_sharing_lock.locked()
+    )
+
+
 def _before_fork():
     thread = threading.get_ident()
-    wrappers = [ref() for ref in _wrappers.valuerefs()]
-    _forking[thread] = [w for w in wrappers if w and w._thread_ident != thread]
+    wrappers = [ref() for ref in list(_wrappers.values())]
+    if others := [w for w in wrappers if w and w._thread_ident != thread]:
+        _forking[thread] = others
 
 
 def _after_fork_in_parent():
@@ -150,7 +161,10 @@ def _after_fork_in_child():
     global _pid
     _pid = None
     _locks.clear()
-    discard_inherited()
+    # Otherwise, it's left to the first connection that's opened, as it copies
+    # the parent's memory.
+    if _sockets or any(map(_is_in_use, list(_wrappers.values()))):
+        discard_inherited()
     _forking.clear()
 
 

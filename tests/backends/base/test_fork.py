@@ -215,6 +215,7 @@ class WrapperForkTests(SimpleTestCase):
 
     def test_thread_sharing_lock_held(self):
         wrapper = UnknownWrapper()
+        wrapper.connection = None
 
         def child():
             wrapper.inc_thread_sharing()
