@@ -18,6 +18,10 @@ from overlay.options import release  # noqa: E402
 
 WORKER = Path(__file__).with_name("worker.py")
 
+# How many connections the process has, and where.
+NUMBERS = (10, 100, 1000)
+KINDS = ("idle", "in use")
+
 # In seconds, for one worker.
 DEADLINE = 120
 
@@ -41,7 +45,13 @@ def _measure(rounds, forks):
             console.say(f"Round {number + 1} of {rounds} ...")
             for side, tree in (("stock", stock), ("fork", fork)):
                 worker = subprocess.run(
-                    [sys.executable, "-W", "ignore", WORKER, str(forks)],
+                    [
+                        sys.executable,
+                        "-W",
+                        "ignore",
+                        WORKER,
+                        *map(str, [forks, *NUMBERS]),
+                    ],
                     env={"PYTHONPATH": str(tree)},
                     stdout=subprocess.PIPE,
                     text=True,
@@ -57,13 +67,14 @@ def _run(options):
     medians = _measure(options.rounds, options.forks)
     ratio = medians["fork none"] / medians["stock none"]
     print(f"A fork without connections: {ratio:.3f} of stock")
-    print("For each inherited connection, in calls of os.dup2():")
-    dup2 = medians["fork dup2"]
-    for name in (name[5:] for name in medians if name.startswith("fork ")):
-        if name not in ("none", "dup2"):
-            number = int(name.split()[0])
-            cost = (medians[f"fork {name}"] - medians[f"stock {name}"]) / number
-            print(f"{name:>16}: {cost / dup2:.1f}")
+    print("Each connection that is inherited adds, in calls of os.dup2():")
+    for kind in KINDS:
+        costs = [
+            medians[f"fork {number} {kind}"] - medians[f"stock {number} {kind}"]
+            for number in NUMBERS
+        ]
+        slope = statistics.linear_regression(NUMBERS, costs).slope
+        print(f"{kind:>12}: {slope / medians['fork dup2']:.1f}")
 
 
 def main():

@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 
+import django
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -20,8 +21,6 @@ try:
 except ImportError:
     # Stock Django.
     fork = None
-
-NUMBERS = (10, 100, 1000)
 
 
 class Connection:
@@ -37,12 +36,15 @@ class Wrapper(BaseDatabaseWrapper):
     introspection_class = ops_class = id
 
 
-def main(forks):
-    settings.configure()
-    descriptors = 5 * max(NUMBERS)
+def main(forks, *numbers):
+    # A process of the size that an application's have.
+    apps = ("admin", "auth", "contenttypes", "messages", "sessions")
+    settings.configure(INSTALLED_APPS=[f"django.contrib.{app}" for app in apps])
+    django.setup()
+    descriptors = 5 * max(numbers)
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     medians = {"none": measure(forks)}
-    for number in NUMBERS:
+    for number in numbers:
         # As a pool has them.
         connections = [Connection() for _ in range(number)]
         track(connections)
@@ -54,7 +56,7 @@ def main(forks):
         track([wrapper.connection for wrapper in wrappers])
         medians[f"{number} in use"] = measure(forks)
         del wrappers, wrapper
-    medians["dup2"] = measure_dup2(forks)
+    medians["dup2"] = measure_dup2(forks, max(numbers))
     print(json.dumps(medians))
 
 
@@ -75,7 +77,7 @@ def measure(forks):
     return statistics.median(samples)
 
 
-def measure_dup2(forks, number=1000):
+def measure_dup2(forks, number):
     null = os.open(os.devnull, os.O_RDWR)
     sockets = [socket.socketpair() for _ in range(number)]
     descriptors = [pair[0].fileno() for pair in sockets]
@@ -102,4 +104,4 @@ def in_child(func):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))
