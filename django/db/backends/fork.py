@@ -76,8 +76,9 @@ def discard_inherited():
     """
     Discard all connections that this process inherited through fork().
 
-    It's called by the at-fork hook, and, as that doesn't run for a fork in C
-    (e.g. uWSGI's), wherever a connection is opened or checked for its age.
+    It's called by the at-fork hook if there's anything that might be in use,
+    and, as that doesn't run for a fork in C (e.g. uWSGI's), wherever a
+    connection is opened or checked for its age.
     """
     global _pid
     if _pid == os.getpid():

@@ -78,11 +78,13 @@ if (pid := os.fork() if fork else ctypes.PyDLL(None).fork()) == 0:
     end_in_time()
     if not fork:
         wrapper.copy().ensure_connection()
+    own_pool = wrapper.pool
     wrapper.ensure_connection()
     connection, pool = inherited
     del inherited
-    print("child", wrapper.connection is connection, wrapper.pool is pool, flush=True)
-    del connection, pool
+    print("child", wrapper.connection is connection, wrapper.pool is pool)
+    print("own pool", wrapper.pool is own_pool, flush=True)
+    del connection, pool, own_pool
     gc.collect()
     wrapper.close()
     wrapper.close_pool()
@@ -98,7 +100,9 @@ class ForkTests(SimpleTestCase):
         output = run_script(SCRIPT, *map(str, [pool, used, own_pools, fork]))
         # Without a pool, both processes have none. Nothing that the child
         # inherited was closed or deallocated.
-        self.assertEqual(output, f"child False {not pool}\nparent 0 True\n")
+        self.assertEqual(
+            output, f"child False {not pool}\nown pool True\nparent 0 True\n"
+        )
 
     def test_connection(self):
         self.check_fork(pool=False)

@@ -487,6 +487,21 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         self.assertNotEqual(self.session(), child)
         self.assertIs(self.connection.pool, pool)
 
+    def test_pool_used_before_first_connection(self):
+        pooled = self.new_connection({**self.pool, "min_size": 0}, alias="pooled")
+
+        def child():
+            # Nothing is inherited from it but a pool without connections.
+            inherited_pool = pooled.pool
+            return run_in_fork(lambda: grandchild(inherited_pool))
+
+        def grandchild(inherited_pool):
+            pool = pooled.pool
+            self.session(pooled)
+            return pool is inherited_pool, pooled.pool is pool
+
+        self.assertEqual(run_in_fork(child), (False, True))
+
     def test_pool_growing(self):
         pool = self.connection.pool
         self.session()
