@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -14,9 +15,10 @@ if not __package__:
 from overlay import console, environment, requirements  # noqa: E402
 from overlay.options import release  # noqa: E402
 
-# In seconds, for all of it. Where the environments had to be made first, and
-# slowly, what is left has to be enough for the set-ups.
-TOTAL, LEFT = 180, 60
+# In seconds, for all of it, and what is left for the set-ups at least where
+# the environments had to be made first, and slowly.
+LIMITS = {"quick": (180, 60), "servers": (900, 600)}
+README = "readme"
 STARTED = "EVIDENCE_STARTED"
 
 
@@ -29,12 +31,31 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="evidence",
         description=(
-            "Put the same load on stock Django, on stock Django with the workaround of "
-            "ticket #36957, and on the fork, each with a connection pool, on gunicorn "
-            "--preload and with multiprocessing, and count what comes back. The status "
-            "is 0 if stock gave requests the data of others and the fork did nothing "
-            "wrong."
+            "Put the same load on stock Django, on stock Django with the usual "
+            "workaround, and on the fork, and count what comes back. The status is 0 "
+            "if stock gave requests the data of others and the fork did nothing wrong."
         ),
+    )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=[*LIMITS, README],
+        default="quick",
+        help="gunicorn and multiprocessing with a pool (quick, the default), every "
+        "server that forks, with a pool and with persistent connections (servers), or "
+        "nothing but README.md's table from the figures in docs/evidence.json (readme)",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="with readme: don't write the table, but see that it is what it should be",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the servers that have NAME in theirs (may be repeated)",
     )
     parser.add_argument(
         "--django",
@@ -42,6 +63,7 @@ def _parser():
         help="the release (default: the newest of those kept here that this Python "
         "runs)",
     )
+    parser.add_argument("--html", metavar="FILE", help="write the report to FILE")
     parser.add_argument("--json", metavar="FILE", help="keep the figures in FILE")
     parser.add_argument(
         "--markdown", action="store_true", help="print the table as Markdown"
@@ -55,79 +77,51 @@ def _run(options):
     started = float(os.environ.setdefault(STARTED, str(time.monotonic())))
     environment.bootstrap("evidence", requirements.EVIDENCE)
     # Only now, since they need what is installed there.
+    if options.what == README:
+        from evidence import readme
+
+        return readme.update(check=options.check)
     from rich.console import Console
 
-    from evidence import facts, report
+    from evidence import facts, page, report, runs
     from overlay.processes import unwinding
-    from overlay.servers import postgresql
 
+    quick = options.what == "quick"
+    servers = runs.chosen(options.only, quick)
     with contextlib.ExitStack() as stack:
         stack.enter_context(unwinding())
-        file = options.json and stack.enter_context(report.replacing(options.json))
-        stock, fork = _pythons(version)
-        deadline = max(started + TOTAL, time.monotonic() + LEFT)
-        database = stack.enter_context(postgresql.embedded())
-        versions = facts.versions(stock, fork, database)
-        results = _results(stock, fork, database, deadline)
-        machine = facts.machine()
-        document = report.document(results, versions, machine)
-        if file:
-            report.write(file, document)
-    print(f"{report.title(versions, machine)}\n")
+        json, html = (
+            file and stack.enter_context(report.replacing(file))
+            for file in (options.json, options.html)
+        )
+        total, left = LIMITS[options.what]
+        setups, results, versions = runs.run(
+            servers,
+            version,
+            quick,
+            lambda: max(started + total, time.monotonic() + left),
+        )
+        document = report.document(
+            servers, setups, results, versions, facts.machine(), _command(options)
+        )
+        if json:
+            report.write(json, document)
+        if html:
+            html.write(page.page(document))
+    print(f"{report.title(versions, document['machine'])}\n")
     if options.markdown:
-        print(report.markdown(results))
+        print(report.markdown(document))
     else:
-        Console().print(report.table(results))
+        Console().print(report.table(document))
     print(f"\n{report.LEGEND}\n\n{document['sentence']}")
     return 0 if document["proven"] else 1
 
 
-def _pythons(version):
-    """Return the interpreters of stock Django and of the fork."""
-    from overlay import artifacts
-
-    stock = environment.python(
-        f"evidence-stock-{version}",
-        [f"Django==={version}", *requirements.EVIDENCE_APP],
-    )
-    with artifacts.wheel(version) as wheel:
-        fork = environment.python(
-            f"evidence-fork-{version}", [str(wheel), *requirements.EVIDENCE_APP]
-        )
-    return stock, fork
-
-
-def _results(stock, fork, database, deadline):
-    """Return the Results of the set-ups that end before `deadline`."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from evidence import setups
-
-    terminal, results = Console(stderr=True), []
-    with Progress(console=terminal, disable=not terminal.is_terminal) as progress:
-        task = progress.add_task("", total=len(setups.SETUPS) * setups.TOKENS)
-        for number, setup in enumerate(setups.SETUPS, 1):
-            if time.monotonic() > deadline:
-                break
-            name = f"{setup.server}, {setup.django}"
-            progress.update(task, description=name)
-            result = setups.run(
-                setup,
-                fork if setup.django == setups.FORK else stock,
-                database,
-                deadline,
-                lambda: progress.advance(task),
-            )
-            results.append(result)
-            # What hangs is cut short.
-            progress.update(task, completed=number * setups.TOKENS)
-            counted = ", ".join(
-                f"{number} {field}"
-                for field, number in result.figures._asdict().items()
-            )
-            terminal.print(f"{name}: {counted} ({result.seconds} s)", soft_wrap=True)
-    return results
+def _command(options):
+    """Return what repeats the run."""
+    only = [argument for name in options.only for argument in ("--only", name)]
+    django = ["--django", options.django] if options.django else []
+    return shlex.join(["python3", "evidence", options.what, *only, *django])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ class Answer(NamedTuple):
     """
     What came back for a token: the token, and the ids of the process and of
     the server session that answered; or why nothing did, HUNG or an error.
-    Nobody has `asked` for what is said of a session before the load.
+    Nobody has `asked` for what is said of a session before the load, and the
+    `parent` of the processes asks for itself once these have ended.
     """
 
     asked: str | None
@@ -18,6 +19,7 @@ class Answer(NamedTuple):
     process: int | None = None
     session: int | None = None
     error: str | None = None
+    parent: bool = False
 
 
 class Figures(NamedTuple):
@@ -45,7 +47,9 @@ def outcome(answer):
 def count(answers):
     """Return the Figures of `answers`."""
     outcomes = Counter(
-        outcome(answer) for answer in answers if answer.asked is not None
+        outcome(answer)
+        for answer in answers
+        if answer.asked is not None and not answer.parent
     )
     processes = defaultdict(set)
     for answer in answers:

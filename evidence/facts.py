@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from overlay.errors import OverlayError
+from evidence import sessions
 
 PACKAGES = """
 import importlib.metadata, json
@@ -19,24 +19,27 @@ print(json.dumps({
 """
 
 
-def versions(stock, fork, database):
+def installed(python, packages):
     """
-    Return the versions of what the set-ups consist of, given the interpreters
-    of the environments of stock Django and of the fork.
+    Return the versions, by name, of those of `packages`, requirements as pip
+    takes them, that the interpreter `python` has.
+    """
+    process = subprocess.run(
+        [python, "-I", "-c", PACKAGES], capture_output=True, check=True, timeout=60
+    )
+    names = [package.partition("==")[0].partition("[")[0] for package in packages]
+    versions = json.loads(process.stdout)
+    return {name: versions[name.lower()] for name in names}
 
-    Raise OverlayError where they differ in more than Django.
+
+def versions(django, fork, database):
     """
-    packages, others = _packages(stock), _packages(fork)
-    django, ours = packages.pop("django"), others.pop("django")
-    if packages != others or not ours.startswith(f"{django}+"):
-        raise OverlayError(
-            f"{stock.parent.parent} and {fork.parent.parent} differ in more than "
-            "Django: remove both and run this again."
-        )
+    Return the versions of what all set-ups have in common, given those of
+    stock Django and of the fork.
+    """
     return {
         "Django": django,
-        "fork": ours,
-        **{name: packages[name] for name in ("psycopg", "psycopg-pool", "gunicorn")},
+        "fork": fork,
         "Python": platform.python_version(),
         "PostgreSQL": _postgresql(database),
     }
@@ -51,26 +54,8 @@ def machine():
     }
 
 
-def _packages(python):
-    process = subprocess.run(
-        [python, "-I", "-c", PACKAGES], capture_output=True, check=True, timeout=60
-    )
-    return json.loads(process.stdout)
-
-
 def _postgresql(database):
-    with psycopg.connect(
-        **{
-            parameter: database[name]
-            for parameter, name in (
-                ("host", "HOST"),
-                ("port", "PORT"),
-                ("user", "USER"),
-                ("password", "PASSWORD"),
-                ("dbname", "NAME"),
-            )
-        }
-    ) as connection:
+    with psycopg.connect(**sessions.parameters(database)) as connection:
         return connection.execute("SHOW server_version").fetchone()[0]
 
 

@@ -2,8 +2,6 @@
 
 import http.client
 import json
-import os
-import selectors
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -53,38 +51,43 @@ def _request(address, token, deadline):
         connection.close()
 
 
-def lines(pipe, deadline):
+def told(path, process, deadline):
     """
-    Yield the Answers that the processes of app.forking write to `pipe` until
-    all of them have ended, or none has written for a while, or `deadline`.
+    Yield the Answers that processes tell in the file at `path`, but the first,
+    until `process`, which started them, has ended, or none has told anything
+    for a while, or `deadline`.
     """
-    asked, ended = set(), False
-    for line in _read(pipe, deadline):
+    asked, ended = {}, False
+    for line in _lines(path, process, deadline):
         if line is None:
             ended = True
         elif "token" in line or "error" in line:
-            asked.remove(line["asked"])
+            asked.pop(line["asked"], None)
             yield Answer(**line)
         else:
-            asked.add(line["asked"])
+            asked[line["asked"]] = line.get("parent", False)
     if not ended and not asked:
-        # Everything is answered, but a process doesn't come to its end.
-        asked.add("the end")
-    for token in asked:
-        yield Answer(token, error="the process ended" if ended else HUNG)
+        # Everything is answered, but the parent doesn't come to its end.
+        asked["the end"] = True
+    for token, parent in asked.items():
+        error = "the process ended" if ended else HUNG
+        yield Answer(token, error=error, parent=parent)
 
 
-def _read(pipe, deadline):
+def _lines(path, process, deadline):
     """Yield each line, parsed, and None for the end, where there is one."""
-    buffer = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
-        while (left := deadline - time.monotonic()) > 0:
-            if not selector.select(min(PATIENCE, left)):
-                return
-            data = os.read(pipe.fileno(), 65536)
-            if not data:
+    with open(path, "rb") as file:
+        file.readline()
+        buffer, last = b"", time.monotonic()
+        while time.monotonic() < min(last + PATIENCE, deadline):
+            ended = process.poll() is not None
+            data = file.read()
+            if data:
+                last = time.monotonic()
+                *complete, buffer = (buffer + data).split(b"\n")
+                yield from map(json.loads, complete)
+            elif ended:
                 yield None
                 return
-            *complete, buffer = (buffer + data).split(b"\n")
-            yield from map(json.loads, complete)
+            else:
+                time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What the figures prove, and the table, sentence, and JSON that say so."""
+"""The figures as a table, as JSON, and as Markdown."""
 
 import contextlib
 import json
@@ -9,70 +9,22 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from evidence.count import Figures
-from evidence.setups import FORK, SETUPS, STOCK, TOKENS, WORKAROUND
+from evidence import proof
+from evidence.setups import FORK, TOKENS
 from overlay.errors import OverlayError
 
-HEADER = ("server", "Django", "right", "wrong", "failed", "hung", "shared")
-
-LEGEND = (
-    "wrong: another request's data. hung: no answer in time; a process that waits for "
-    f"one asks no more, so that a row can add up to less than {TOKENS}. shared: "
-    "sessions of the database server that several processes used."
+HEADER = (
+    *("server", "connections", "Django"),
+    *("right", "wrong", "failed", "hung", "shared", "sessions", "parent"),
 )
 
-
-def doubts(results):
-    """
-    Return why `results` don't show that stock Django has the bug and the fork
-    hasn't: a list of sentences, empty if they do.
-    """
-    by_setup = {result.setup: result for result in results}
-    reasons = []
-    for setup in SETUPS:
-        result = by_setup.get(setup)
-        if result is None:
-            reasons.append(f"There was no time for {setup.server} on {setup.django}.")
-        elif setup.django == STOCK and not result.figures.wrong:
-            reasons.append(
-                f"With {setup.server}, stock gave no process another's data, so that "
-                "it proves nothing if the fork doesn't."
-            )
-        elif setup.django == FORK and result.figures != Figures(right=TOKENS):
-            reasons.append(
-                f"With {setup.server}, the fork has not answered {TOKENS} of {TOKENS} "
-                "requests rightly and on sessions of each process's own."
-            )
-        elif setup.django == FORK and result.processes < 2:
-            reasons.append(
-                f"With {setup.server}, one process answered everything on the fork."
-            )
-    return reasons
-
-
-def sentence(results, versions):
-    """Return in plain words what `results` mean."""
-    if reasons := doubts(results):
-        return " ".join(["This run does not show that the fork works.", *reasons])
-
-    def figure(django, field):
-        return sum(
-            getattr(result.figures, field)
-            for result in results
-            if result.setup.django == django
-        )
-
-    def asked(django):
-        return sum(figure(django, field) for field in Figures._fields[:4])
-
-    return (
-        f"After a fork, stock Django {versions['Django']} gave "
-        f"{figure(STOCK, 'wrong')} of {asked(STOCK)} requests the data of another one, "
-        "and with the workaround "
-        f"of ticket #36957 {figure(WORKAROUND, 'wrong')} of {asked(WORKAROUND)}; the "
-        f"fork answered all {figure(FORK, 'right')} rightly, and no process used a "
-        "server session of another one."
-    )
+LEGEND = (
+    f"Of {TOKENS} requests, wrong: another request's data. hung: no answer in time; a "
+    "process that waits for one asks no more, so that a row can add up to less. "
+    "shared: sessions of the database server that several processes used. sessions: "
+    "those that answered. parent: how many of the parent's own queries were right once "
+    "the workers had come and gone, where it can run any."
+)
 
 
 def title(versions, machine):
@@ -81,47 +33,71 @@ def title(versions, machine):
     return f"{software}; {machine['cores']} cores, {machine['CPU']}"
 
 
-def rows(results):
-    """Return the rows of the table below HEADER, as strings."""
-    return [(*result.setup, *map(str, result.figures)) for result in results]
-
-
-def table(results):
-    """Return the table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in HEADER[:2]:
-        table.add_column(name, no_wrap=True)
-    for name in HEADER[2:]:
-        table.add_column(name, justify="right")
-    for result, row in zip(results, rows(results)):
-        table.add_row(*row, end_section=result.setup.django == FORK)
-    return table
-
-
-def markdown(results):
-    """Return the table as Markdown."""
-    lines = [HEADER, ["---"] * 2 + ["--:"] * 5, *rows(results)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def document(results, versions, machine):
+def document(servers, setups, results, versions, machine, command):
     """Return all that is known of a run, for JSON."""
+    reasons = proof.doubts(servers, setups, results)
+    by_name = {server.name: server for server in servers}
     return {
-        "sentence": sentence(results, versions),
-        "proven": not doubts(results),
+        "sentence": proof.sentence(results, reasons, versions),
+        "proven": not reasons,
+        "command": command,
+        "legend": LEGEND,
         "versions": versions,
         "machine": machine,
         "setups": [
             {
                 **result.setup._asdict(),
+                "workaround": by_name[result.setup.server].workaround,
+                "expected": by_name[result.setup.server].expected,
+                "note": by_name[result.setup.server].note,
                 **result.figures._asdict(),
+                "sessions": result.sessions,
                 "processes": result.processes,
-                "errors": result.errors,
+                "parent": result.parent._asdict() if any(result.parent) else None,
+                "held": list(result.held),
+                "errors": list(result.errors),
                 "seconds": result.seconds,
+                "not_run": result.reason,
             }
             for result in results
         ],
     }
+
+
+def rows(document):
+    """Return the rows of the table below HEADER, as strings."""
+    return [_row(setup) for setup in document["setups"]]
+
+
+def _row(setup):
+    names = tuple(setup[name.lower()] for name in HEADER[:3])
+    if setup["not_run"]:
+        return (*names, f"not run: {setup['not_run']}", *[""] * 6)
+    parent = setup["parent"]
+    asked = sum(parent[name] for name in HEADER[3:7]) if parent else 0
+    return (
+        *names,
+        *(str(setup[name]) for name in HEADER[3:9]),
+        f"{parent['right']} of {asked}" if parent else "",
+    )
+
+
+def table(document):
+    """Return the table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in HEADER[:3]:
+        table.add_column(name)
+    for name in HEADER[3:]:
+        table.add_column(name, justify="right")
+    for setup, row in zip(document["setups"], rows(document)):
+        table.add_row(*row, end_section=setup["django"] == FORK)
+    return table
+
+
+def markdown(document):
+    """Return the table as Markdown."""
+    lines = [HEADER, ["---"] * 3 + ["--:"] * 7, *rows(document)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 @contextlib.contextmanager

@@ -1,173 +1,133 @@
-"""The set-ups: each server on each Django, under the same load."""
+"""The set-ups: each server with each Django, under the same load."""
 
 import contextlib
 import json
 import os
-import signal
-import socket
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from evidence import load
-from evidence.count import HUNG, Answer, Figures, count
+from evidence import sessions
+from evidence.count import HUNG, Figures, count
+from evidence.running import Run
 from overlay.errors import OverlayError
-from overlay.processes import uninterrupted
 
-WORKERS = 4
-TOKENS = 400
+TOKENS = 200
 
-# The longest that a set-up takes, and that its server takes to start, in
-# seconds.
-LIMIT, START = 25, 15
+# The longest that a set-up takes, in seconds.
+LIMIT = 25
 
 STOCK, WORKAROUND, FORK = "stock", "stock + workaround", "fork"
+POOL, PERSISTENT = "pool", "persistent"
 
 
 class Setup(NamedTuple):
-    """A server on stock Django, there with the workaround, or on the fork."""
+    """
+    A server, by name, how it keeps connections, and its Django: stock, stock
+    with the usual workaround, or the fork.
+    """
 
     server: str
+    connections: str
     django: str
 
 
 class Result(NamedTuple):
     """
-    What came of a set-up under load: how many processes answered, the first
-    few errors, and how long it took.
+    What came of a set-up under load: the figures, those of the parent's own
+    tokens after the load, how many processes and server sessions answered,
+    which processes held which sessions before the fork and at the end, the
+    first few errors, how long it took in seconds, and why it wasn't run, if
+    so.
     """
 
     setup: Setup
-    figures: Figures
-    processes: int
-    errors: list[str]
-    seconds: float
+    figures: Figures = Figures()
+    parent: Figures = Figures()
+    processes: int = 0
+    sessions: int = 0
+    held: tuple = ()
+    errors: tuple = ()
+    seconds: float = 0
+    reason: str | None = None
 
 
-def run(setup, python, database, deadline, advance):
+def setups(servers, connections=(POOL, PERSISTENT)):
+    """Return the Setups of `servers`."""
+    return [
+        Setup(server.name, kind, django)
+        for server in servers
+        for kind in connections
+        for django in (STOCK, WORKAROUND, FORK)
+        if server.workaround or django != WORKAROUND
+    ]
+
+
+def run(server, setup, python, packages, database, deadline, advance):
     """
-    Return the Result of `setup`, run by the interpreter `python` on the
-    `database`, a dict of connection parameters, until `deadline`, a time of
-    time.monotonic(), at the latest. Call `advance()` after each answer.
-
-    Raise OverlayError where the set-up does not start.
+    Return the Result of `setup`, which is of `server`: run by the interpreter
+    `python` with the Django in the directory `packages` on the `database`, a
+    dict as in DATABASES, until `deadline`, a time of time.monotonic(), at the
+    latest. Call `advance()` after each answer.
     """
-    start, answers = time.monotonic(), []
-    environ = {
-        variable: value
-        for variable, value in os.environ.items()
-        if not variable.startswith(("GUNICORN_", "PYTHON"))
-    } | {
-        "DJANGO_SETTINGS_MODULE": "app.settings",
-        "EVIDENCE_DATABASE": json.dumps(database),
-        "PYTHONPATH": str(Path(__file__).parent),
-        "PYTHONUNBUFFERED": "1",
-    }
+    start, answers, held, reason = time.monotonic(), [], [], None
     with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
-        server = SERVERS[setup.server](
+        environ = _environ(setup, packages, database, directory)
+        server_run = Run(
             python,
+            TOKENS,
             setup.django == WORKAROUND,
             min(deadline, start + LIMIT),
-            {"cwd": directory, "env": environ},
+            Path(directory),
+            environ,
+            lambda process: held.append(sessions.holders(process, database)),
         )
         # Else an interrupt leaves its end to the garbage collection.
-        with contextlib.closing(server):
-            for answer in server:
-                answers.append(answer)
-                advance()
+        with contextlib.closing(server.answers(server_run)) as given:
+            try:
+                for answer in given:
+                    answers.append(answer)
+                    advance()
+            except OverlayError as error:
+                reason = str(error)
     errors = dict.fromkeys(answer.error for answer in answers)
+    asked = [answer for answer in answers if answer.asked and not answer.parent]
     return Result(
         setup,
         count(answers),
-        processes=len({answer.process for answer in answers if answer.asked} - {None}),
-        errors=[error for error in errors if error not in (None, HUNG)][:3],
+        count(
+            answer._replace(parent=False, session=None)
+            for answer in answers
+            if answer.parent
+        ),
+        processes=len({answer.process for answer in asked} - {None}),
+        sessions=len({answer.session for answer in asked} - {None}),
+        held=tuple(held),
+        errors=tuple(error for error in errors if error not in (None, HUNG))[:3],
         seconds=round(time.monotonic() - start, 1),
+        reason=reason,
     )
 
 
-def _gunicorn(python, workaround, deadline, options):
-    """Yield the Answers of gunicorn, which queries before it forks."""
-    output, log = Path(options["cwd"], "output"), Path(options["cwd"], "log")
-    listener = socket.create_server(("127.0.0.1", 0))
-    command = [python, "-m", "gunicorn", "app.wsgi", "--preload"]
-    command += ["--workers", str(WORKERS), "--bind", f"fd://{listener.fileno()}"]
-    # By default that is the one of the user's own gunicorn.
-    command += ["--no-control-socket"]
-    if workaround:
-        command += ["--config", "python:app.workaround"]
-    with (
-        listener,
-        open(output, "wb") as stdout,
-        open(log, "wb") as stderr,
-        _started(
-            command,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=[listener.fileno()],
-            **options,
-        ) as process,
-    ):
-        address = listener.getsockname()
-        # Else who connects after the server's end waits for an answer.
-        listener.close()
-        _wait(process, log)
-        yield Answer(None, **json.loads(output.read_text()))
-        yield from load.requests(address, TOKENS, deadline)
+def not_run(setup, reason):
+    """Return the Result of `setup`, which isn't run for `reason`."""
+    return Result(setup, reason=reason)
 
 
-def _multiprocessing(python, workaround, deadline, options):
-    """Yield the Answers of a process and the children that it forks."""
-    command = [python, "-m", "app.forking", str(WORKERS), str(TOKENS // (WORKERS + 1))]
-    if workaround:
-        command += ["workaround"]
-    log, silent = Path(options["cwd"], "log"), True
-    with (
-        open(log, "wb") as stderr,
-        _started(command, stdout=subprocess.PIPE, stderr=stderr, **options) as process,
-        process.stdout,
-    ):
-        for answer in load.lines(process.stdout, deadline):
-            silent = False
-            yield answer
-        if silent:
-            raise _not_started("multiprocessing", log)
-
-
-SERVERS = {"gunicorn --preload": _gunicorn, "multiprocessing": _multiprocessing}
-SETUPS = [
-    Setup(server, django) for server in SERVERS for django in (STOCK, WORKAROUND, FORK)
-]
-
-
-@contextlib.contextmanager
-def _started(command, **options):
-    """Yield the process of `command`, in a group that is ended afterwards."""
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True, **options
-    )
-    try:
-        yield process
-    finally:
-        with uninterrupted():
-            # Not more gently, since what hangs doesn't listen.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _wait(process, log):
-    deadline = time.monotonic() + START
-    while process.poll() is None and time.monotonic() < deadline:
-        if log.read_text().count("Booting worker") >= WORKERS:
-            return
-        time.sleep(0.05)
-    raise _not_started("gunicorn", log)
-
-
-def _not_started(name, log):
-    lines = log.read_text(errors="replace").splitlines() or ["it said nothing"]
-    return OverlayError(
-        f"{name} does not start ({lines[-1]}): put that right and run this again."
-    )
+def _environ(setup, packages, database, directory):
+    environ = {
+        variable: value
+        for variable, value in os.environ.items()
+        if not variable.startswith(("CELERY_", "GUNICORN_", "PYTHON", "UWSGI_"))
+    } | {
+        "DJANGO_SETTINGS_MODULE": "app.settings",
+        "EVIDENCE_CONNECTIONS": setup.connections,
+        "EVIDENCE_DATABASE": json.dumps(database),
+        "EVIDENCE_TOLD": f"{directory}/told",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(packages)]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if setup.django == WORKAROUND:
+        environ["EVIDENCE_WORKAROUND"] = "1"
+    return environ

@@ -64,6 +64,14 @@ def python(name, requirements, base=sys.executable):
     return directory / EXECUTABLE
 
 
+def packages(executable):
+    """
+    Return the directory with the packages of an environment, given its Python.
+    """
+    (directory,) = executable.parent.parent.glob("[Ll]ib/**/site-packages")
+    return directory
+
+
 def bootstrap(name, requirements):
     """
     Run the running command again in the environment `name`, made if needed,

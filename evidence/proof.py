@@ -1,0 +1,83 @@
+"""What Results prove."""
+
+from evidence.count import Figures
+from evidence.servers import BUG, SHOWN
+from evidence.setups import FORK, STOCK, TOKENS, WORKAROUND
+
+
+def intact(result):
+    """Return whether nothing went wrong in a set-up."""
+    figures, parent = result.figures, result.parent
+    return (
+        not result.reason
+        and figures == Figures(right=figures.right)
+        and figures.right > 0
+        and parent == Figures(right=parent.right)
+    )
+
+
+def doubts(servers, setups, results):
+    """
+    Return why `results` don't show, for the `setups` of `servers`, that stock
+    Django has the bug and the fork hasn't: a list of sentences, empty if they
+    do.
+    """
+    by_setup = {result.setup: result for result in results}
+    reasons = []
+    for server in servers:
+        if server.expected == SHOWN:
+            continue
+        for setup in setups:
+            if setup.server != server.name or setup.django == WORKAROUND:
+                continue
+            where = f"{setup.server} ({setup.connections})"
+            result = by_setup.get(setup)
+            if result is None:
+                reasons.append(f"There was no time for {where} on {setup.django}.")
+            elif result.reason:
+                reasons.append(
+                    f"{where} was not run on {setup.django}: {result.reason}."
+                )
+            elif setup.django == FORK:
+                reasons += _doubts_of_fork(where, result)
+            elif server.expected == BUG and intact(result):
+                reasons.append(
+                    f"With {where}, nothing went wrong on stock, so that it proves "
+                    "nothing if it doesn't on the fork."
+                )
+    return reasons
+
+
+def _doubts_of_fork(where, result):
+    if not intact(result) or result.figures.right < TOKENS:
+        yield (
+            f"With {where}, the fork has not answered {TOKENS} of {TOKENS} requests "
+            "rightly and on sessions of each process's own."
+        )
+    elif result.processes < 2:
+        yield f"With {where}, one process answered everything on the fork."
+
+
+def sentence(results, reasons, versions):
+    """Return what `results` mean in plain words, with `reasons` for doubt."""
+    if reasons:
+        return " ".join(["This run does not show that the fork works.", *reasons])
+
+    def figure(django, field):
+        return sum(
+            getattr(result.figures, field)
+            for result in results
+            if result.setup.django == django
+        )
+
+    def asked(django):
+        return sum(figure(django, field) for field in Figures._fields[:4])
+
+    return (
+        f"After a fork, stock Django {versions['Django']} gave "
+        f"{figure(STOCK, 'wrong')} of {asked(STOCK)} requests the data of another one, "
+        "and with the usual workarounds "
+        f"{figure(WORKAROUND, 'wrong')} of {asked(WORKAROUND)}; the fork answered all "
+        f"{figure(FORK, 'right')} rightly, and no process used a server session of "
+        "another one."
+    )

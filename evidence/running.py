@@ -1,0 +1,125 @@
+"""Starting what a set-up consists of, waiting for it, and ending it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from evidence import load
+from evidence.count import Answer
+from overlay.errors import OverlayError
+from overlay.processes import uninterrupted
+
+WORKERS = 4
+
+# In seconds, how long a server may take to start, and to end when asked to.
+START, END = 20, 5
+
+
+class Run(NamedTuple):
+    """
+    What a server is run with: its interpreter, how many tokens it's asked for,
+    whether with the workaround, the time.monotonic() of its deadline, a
+    directory of its own, the environment variables, and `look(process)`, to be
+    called once before `process` forks and once when there was load.
+    """
+
+    python: Path
+    tokens: int
+    workaround: bool
+    deadline: float
+    directory: Path
+    environ: dict
+    look: object
+
+    @property
+    def told(self):
+        """The file in which the processes tell what they ask and get."""
+        return Path(self.environ["EVIDENCE_TOLD"])
+
+    @property
+    def log(self):
+        """The file with the output of all processes."""
+        return self.directory / "log"
+
+
+@contextlib.contextmanager
+def started(run, command, **options):
+    """Yield the process of `command`, in a group that is ended afterwards."""
+    with open(run.log, "ab") as log:
+        process = subprocess.Popen(
+            list(map(str, command)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=run.directory,
+            env=run.environ,
+            start_new_session=True,
+            **options,
+        )
+    try:
+        yield process
+    finally:
+        with uninterrupted():
+            # Not more gently, since what hangs doesn't listen.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def before_fork(run, process):
+    """
+    Look at `process` when it has asked for its token before the fork, let it
+    go on, and return the Answer. Raise OverlayError if it never asks.
+    """
+    wait(run, process, lambda: run.told.exists() and b"\n" in run.told.read_bytes())
+    run.look(process)
+    Path(f"{run.told}.seen").touch()
+    return Answer(**json.loads(run.told.read_text().splitlines()[0]))
+
+
+def wait_for_log(run, process, text, times=WORKERS):
+    """Wait until `process` has logged `text` as often as `times`."""
+    wait(run, process, lambda: run.log.read_text(errors="replace").count(text) >= times)
+
+
+def wait(run, process, ready):
+    """
+    Wait until `ready()`. Raise OverlayError, with the end of the log, where
+    `process` ends first or takes too long.
+    """
+    deadline = min(run.deadline, time.monotonic() + START)
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            lines = run.log.read_text(errors="replace").splitlines()
+            said = [line for line in lines if line.strip()] or ["it said nothing"]
+            raise OverlayError(f"it does not start ({said[-1]})")
+        time.sleep(0.02)
+
+
+def answered(run, process):
+    """
+    Yield the Answers of processes that ask for tokens themselves, the first of
+    which was before the fork, until `process` ends.
+    """
+    yield before_fork(run, process)
+    answers = load.told(run.told, process, run.deadline)
+    for number, answer in enumerate(answers):
+        if number == run.tokens // 2:
+            run.look(process)
+        yield answer
+
+
+def requested(run, process, address):
+    """
+    Yield the Answers to requests to the web server `process` at `address`, and
+    then to what it asked itself, until it has ended as it was asked to.
+    """
+    yield from load.requests(address, run.tokens, run.deadline)
+    run.look(process)
+    process.terminate()
+    yield from load.told(run.told, process, time.monotonic() + END)

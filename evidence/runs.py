@@ -1,0 +1,132 @@
+"""A whole run: the environments, and one set-up after another."""
+
+import time
+
+from rich.console import Console
+from rich.progress import Progress
+
+from evidence import facts, setups
+from evidence.servers import forking, gunicorn
+from overlay import artifacts, environment, requirements
+from overlay.errors import OverlayError
+from overlay.servers import postgresql
+
+SERVERS = [*gunicorn.SERVERS, *forking.SERVERS]
+QUICK = ("gunicorn sync", "multiprocessing")
+
+
+def chosen(only=(), quick=False):
+    """
+    Return the Servers, those of the short run with `quick`, that have one of
+    the names `only` in theirs, or all. Raise OverlayError if there is none.
+    """
+    servers = [server for server in SERVERS if not quick or server.name in QUICK]
+    found = [
+        server
+        for server in servers
+        if not only or any(name.lower() in server.name.lower() for name in only)
+    ]
+    if not found:
+        names = ", ".join(server.name for server in servers)
+        raise OverlayError(
+            f"There is no server {' or '.join(only)}: name some of {names}."
+        )
+    return found
+
+
+def run(servers, version, quick, deadline):
+    """
+    Run the set-ups of `servers` with Django `version`, with pools only if
+    `quick`, until `deadline()`, a time of time.monotonic(), which is called
+    when everything is installed.
+
+    Return the Setups, the Results of those for which there was time, and the
+    versions of all that they consist of.
+    """
+    kinds = [setups.POOL] if quick else [setups.POOL, setups.PERSISTENT]
+    wanted = setups.setups(servers, kinds)
+    djangos, names = _djangos(version)
+    pythons = {server.packages: _python(server.packages) for server in servers}
+    with postgresql.embedded(tcp=True) as database:
+        versions = facts.versions(*names, database)
+        for packages, python in pythons.items():
+            if not isinstance(python, OverlayError):
+                versions |= facts.installed(python, [*requirements.PSYCOPG, *packages])
+        results = _results(
+            {server.name: server for server in servers},
+            wanted,
+            djangos,
+            pythons,
+            database,
+            deadline(),
+        )
+    return wanted, results, versions
+
+
+def _djangos(version):
+    """
+    Return the directories with the packages of stock Django and of the fork,
+    by the Django of a Setup, and the two versions.
+    """
+    stock = environment.python(
+        f"evidence-stock-{version}", [f"Django==={version}", *requirements.DJANGO]
+    )
+    with artifacts.wheel(version) as wheel:
+        fork = environment.python(
+            f"evidence-fork-{version}", [str(wheel), *requirements.DJANGO]
+        )
+    versions = [
+        facts.installed(python, ["Django"])["Django"] for python in (stock, fork)
+    ]
+    stock, fork = environment.packages(stock), environment.packages(fork)
+    by_django = {setups.STOCK: stock, setups.WORKAROUND: stock, setups.FORK: fork}
+    return by_django, versions
+
+
+def _python(packages):
+    """
+    Return the interpreter of the environment with `packages`, or the
+    OverlayError that says why there is none.
+    """
+    names = [package.partition("==")[0] for package in packages] or ["plain"]
+    try:
+        return environment.python(
+            f"evidence-{'-'.join(names)}", [*requirements.PSYCOPG, *packages]
+        )
+    except OverlayError as error:
+        return error
+
+
+def _results(servers, wanted, djangos, pythons, database, deadline):
+    """Return the Results of those `wanted` that begin before `deadline`."""
+    terminal, results = Console(stderr=True), []
+    with Progress(console=terminal, disable=not terminal.is_terminal) as progress:
+        task = progress.add_task("", total=len(wanted) * setups.TOKENS)
+        for number, setup in enumerate(wanted, 1):
+            if time.monotonic() > deadline:
+                break
+            name = ", ".join(setup)
+            progress.update(task, description=name)
+            server = servers[setup.server]
+            python = pythons[server.packages]
+            if isinstance(python, OverlayError):
+                result = setups.not_run(setup, str(python))
+            else:
+                result = setups.run(
+                    server,
+                    setup,
+                    python,
+                    djangos[setup.django],
+                    database,
+                    deadline,
+                    lambda: progress.advance(task),
+                )
+            results.append(result)
+            # What hangs is cut short.
+            progress.update(task, completed=number * setups.TOKENS)
+            counted = result.reason or ", ".join(
+                f"{number} {field}"
+                for field, number in result.figures._asdict().items()
+            )
+            terminal.print(f"{name}: {counted} ({result.seconds} s)", soft_wrap=True)
+    return results

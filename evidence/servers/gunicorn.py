@@ -1,0 +1,45 @@
+"""gunicorn with --preload, and its workers."""
+
+import socket
+
+from evidence import running
+from evidence.servers import Server
+
+PACKAGES = ("gunicorn==27.0.1",)
+WORKAROUND = "post_fork"
+
+# Each worker is replaced that often, in requests.
+REPLACED = ["--max-requests", "30", "--max-requests-jitter", "10"]
+
+
+def _answers(run, worker, application="app.wsgi", *options):
+    listener = socket.create_server(("127.0.0.1", 0))
+    command = [run.python, "-m", "gunicorn", application, "--preload"]
+    command += ["--worker-class", worker, "--workers", running.WORKERS, *options]
+    command += ["--config", "python:app.gunicorn", *REPLACED]
+    # By default that is the one of the user's own gunicorn.
+    command += ["--no-control-socket", "--bind", f"fd://{listener.fileno()}"]
+    with (
+        listener,
+        running.started(run, command, pass_fds=[listener.fileno()]) as process,
+    ):
+        address = listener.getsockname()
+        # Else who connects after the server's end waits for an answer.
+        listener.close()
+        yield running.before_fork(run, process)
+        running.wait_for_log(run, process, "Booting worker")
+        yield from running.requested(run, process, address)
+
+
+def _server(name, packages, *arguments):
+    return Server(
+        f"gunicorn {name}",
+        (*PACKAGES, *packages),
+        lambda run: _answers(run, *arguments),
+        WORKAROUND,
+    )
+
+
+SERVERS = [
+    _server("sync", (), "sync"),
+]
