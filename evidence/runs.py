@@ -6,12 +6,17 @@ from rich.console import Console
 from rich.progress import Progress
 
 from evidence import facts, setups
-from evidence.servers import forking, gunicorn
+from evidence.servers import controls, forking, gunicorn, uwsgi
 from overlay import artifacts, environment, requirements
 from overlay.errors import OverlayError
 from overlay.servers import postgresql
 
-SERVERS = [*gunicorn.SERVERS, *forking.SERVERS]
+SERVERS = [
+    *gunicorn.SERVERS,
+    *uwsgi.SERVERS,
+    *forking.SERVERS,
+    *controls.SERVERS,
+]
 QUICK = ("gunicorn sync", "multiprocessing")
 
 

@@ -16,7 +16,7 @@ from overlay.errors import OverlayError
 TOKENS = 200
 
 # The longest that a set-up takes, in seconds.
-LIMIT = 25
+LIMIT = 15
 
 STOCK, WORKAROUND, FORK = "stock", "stock + workaround", "fork"
 POOL, PERSISTENT = "pool", "persistent"

@@ -42,4 +42,13 @@ def _server(name, packages, *arguments):
 
 SERVERS = [
     _server("sync", (), "sync"),
+    _server("gthread", (), "gthread", "app.wsgi", "--threads", "4"),
+    _server("gevent", ("gevent==26.9.0",), "gevent"),
+    _server("asgi", (), "asgi", "app.asgi"),
+    _server(
+        "uvicorn",
+        ("uvicorn==0.54.0", "uvicorn-worker==0.4.0"),
+        "uvicorn_worker.UvicornWorker",
+        "app.asgi",
+    ),
 ]
