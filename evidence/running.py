@@ -96,8 +96,9 @@ def wait(run, process, ready):
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             lines = run.log.read_text(errors="replace").splitlines()
-            said = [line for line in lines if line.strip()] or ["it said nothing"]
-            raise OverlayError(f"it does not start ({said[-1]})")
+            errors = [line for line in lines if "rror" in line]
+            said = errors or [line for line in lines if line.strip()] or ["no output"]
+            raise OverlayError(f"it does not start ({said[-1].strip()})")
         time.sleep(0.02)
 
 

@@ -43,7 +43,8 @@ def _server(name, packages, *arguments):
 SERVERS = [
     _server("sync", (), "sync"),
     _server("gthread", (), "gthread", "app.wsgi", "--threads", "4"),
-    _server("gevent", ("gevent==26.9.0",), "gevent"),
+    # gunicorn's worker needs packaging as well.
+    _server("gevent", ("gevent==26.9.0", "packaging==26.3"), "gevent"),
     _server("asgi", (), "asgi", "app.asgi"),
     _server(
         "uvicorn",
