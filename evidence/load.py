@@ -53,9 +53,9 @@ def _request(address, token, deadline):
 
 def told(path, process, deadline):
     """
-    Yield the Answers that processes tell in the file at `path`, but the first,
-    until `process`, which started them, has ended, or none has told anything
-    for a while, or `deadline`.
+    Yield the Answers that processes tell in the file at `path` until
+    `process`, which started them, has ended, or none has told anything for a
+    while, or `deadline`.
     """
     asked, ended = {}, False
     for line in _lines(path, process, deadline):
@@ -77,7 +77,6 @@ def told(path, process, deadline):
 def _lines(path, process, deadline):
     """Yield each line, parsed, and None for the end, where there is one."""
     with open(path, "rb") as file:
-        file.readline()
         buffer, last = b"", time.monotonic()
         while time.monotonic() < min(last + PATIENCE, deadline):
             ended = process.poll() is not None

@@ -1,7 +1,6 @@
 """Starting what a set-up consists of, waiting for it, and ending it."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evidence import load
-from evidence.count import Answer
 from overlay.errors import OverlayError
 from overlay.processes import uninterrupted
 
@@ -18,6 +16,9 @@ WORKERS = 4
 
 # In seconds, how long a server may take to start, and to end when asked to.
 START, END = 20, 5
+
+# In what a process tells that was answered before the fork.
+BEFORE = '"asked": null'
 
 
 class Run(NamedTuple):
@@ -49,8 +50,11 @@ class Run(NamedTuple):
 
 @contextlib.contextmanager
 def started(run, command, **options):
-    """Yield the process of `command`, in a group that is ended afterwards."""
-    with open(run.log, "ab") as log:
+    """
+    Yield the process of `command`, in a group that is ended afterwards. Raise
+    OverlayError where there is no such command.
+    """
+    with open(run.log, "ab") as log, _failing():
         process = subprocess.Popen(
             list(map(str, command)),
             stdin=subprocess.DEVNULL,
@@ -71,15 +75,23 @@ def started(run, command, **options):
             process.wait()
 
 
+@contextlib.contextmanager
+def _failing():
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise OverlayError(f"it does not start ({reason})") from None
+
+
 def before_fork(run, process):
     """
-    Look at `process` when it has asked for its token before the fork, let it
-    go on, and return the Answer. Raise OverlayError if it never asks.
+    Look at `process` when it has been answered before the fork, and let it go
+    on. Raise OverlayError if it never is.
     """
-    wait(run, process, lambda: run.told.exists() and b"\n" in run.told.read_bytes())
+    wait(run, process, lambda: run.told.exists() and BEFORE in run.told.read_text())
     run.look(process)
     Path(f"{run.told}.seen").touch()
-    return Answer(**json.loads(run.told.read_text().splitlines()[0]))
 
 
 def wait_for_log(run, process, text, times=WORKERS):
@@ -104,10 +116,10 @@ def wait(run, process, ready):
 
 def answered(run, process):
     """
-    Yield the Answers of processes that ask for tokens themselves, the first of
-    which was before the fork, until `process` ends.
+    Yield the Answers of processes that ask for tokens themselves, until
+    `process`, which forks them, ends.
     """
-    yield before_fork(run, process)
+    before_fork(run, process)
     answers = load.told(run.told, process, run.deadline)
     for number, answer in enumerate(answers):
         if number == run.tokens // 2:

@@ -10,7 +10,7 @@ NOTE = "It starts its workers before the application is loaded."
 def _answers(run, ready, command):
     port = free_port()
     with running.started(run, [*command, "--port", port]) as process:
-        yield running.before_fork(run, process)
+        running.before_fork(run, process)
         running.wait_for_log(run, process, ready)
         yield from running.requested(run, process, ("127.0.0.1", port))
 

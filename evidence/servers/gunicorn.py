@@ -16,7 +16,8 @@ def _answers(run, worker, application="app.wsgi", *options):
     listener = socket.create_server(("127.0.0.1", 0))
     command = [run.python, "-m", "gunicorn", application, "--preload"]
     command += ["--worker-class", worker, "--workers", running.WORKERS, *options]
-    command += ["--config", "python:app.gunicorn", *REPLACED]
+    config = "gunicorn_gevent" if worker == "gevent" else "gunicorn"
+    command += ["--config", f"python:app.{config}", *REPLACED]
     # By default that is the one of the user's own gunicorn.
     command += ["--no-control-socket", "--bind", f"fd://{listener.fileno()}"]
     with (
@@ -26,7 +27,7 @@ def _answers(run, worker, application="app.wsgi", *options):
         address = listener.getsockname()
         # Else who connects after the server's end waits for an answer.
         listener.close()
-        yield running.before_fork(run, process)
+        running.before_fork(run, process)
         running.wait_for_log(run, process, "Booting worker")
         yield from running.requested(run, process, address)
 

@@ -1,10 +1,15 @@
 """uWSGI, which forks in C once the application is loaded."""
 
+from pathlib import Path
+
 from evidence import running
 from evidence.servers import SHOWN, Server
 from overlay.servers.process import free_port
 
+MULE = Path(__file__).parent.with_name("app") / "mule.py"
+
 PACKAGES = ("pyuwsgi==2.0.30.post1",)
+
 
 # The application is loaded by each worker, after the fork.
 LAZY = "lazy-apps"
@@ -22,23 +27,28 @@ def _answers(run, *options):
     # Each worker is replaced that often, in requests.
     command = _command(run, address, "--max-requests", 30, *options)
     with running.started(run, command) as process:
-        yield running.before_fork(run, process)
+        running.before_fork(run, process)
         running.wait_for_log(run, process, "spawned uWSGI worker")
         if run.workaround:
             running.wait_for_log(run, process, "WSGI app 0")
         yield from running.requested(run, process, address)
 
 
-def _mule(run, *arguments):
-    """Yield the Answers of a process that answers no requests."""
-    address = "127.0.0.1", free_port()
-    environ = {**run.environ, "EVIDENCE_MULE": " ".join(map(str, arguments))}
+def _mules(run, close):
+    """Yield the Answers of mules, which ask for tokens themselves."""
+    tokens = run.tokens // running.WORKERS
+    environ = {**run.environ, "EVIDENCE_MULE": f"{close} {tokens}"}
     run = run._replace(environ=environ)
-    command = _command(run, address)
-    for _ in range(running.WORKERS):
-        command += ["--mule=app/mule.py"]
+    mules = [f"--mule={MULE}"] * running.WORKERS
+    command = _command(run, ("127.0.0.1", free_port()), *mules)
     with running.started(run, command) as process:
-        yield from running.answered(run, process)
+        # They don't end: uWSGI would start them again.
+        left = tokens * running.WORKERS
+        for answer in running.answered(run, process):
+            yield answer
+            left -= answer.asked is not None
+            if not left:
+                break
 
 
 SERVERS = [
@@ -54,5 +64,17 @@ SERVERS = [
         PACKAGES,
         lambda run: _answers(run, "--enable-threads", "--threads", 4),
         LAZY,
+    ),
+    Server("uWSGI mule", PACKAGES, lambda run: _mules(run, "closing"), LAZY),
+    Server(
+        "uWSGI mule without close_old_connections()",
+        PACKAGES,
+        lambda run: _mules(run, "as-it-is"),
+        LAZY,
+        expected=SHOWN,
+        note=(
+            "Nothing tells Python of the fork, and a mule handles no requests: it has "
+            "to call close_old_connections(), or uWSGI needs py-call-osafterfork."
+        ),
     ),
 ]

@@ -128,7 +128,7 @@ class Process:
         return 0 if self.ended else None
 
 
-BEFORE = {"asked": None, **answer("before")._asdict()}
+BEFORE = {**answer("before")._asdict(), "asked": None}
 ASKED = [{"asked": token} for token in "abc"]
 ANSWERED = [answer(token)._asdict() for token in "abc"]
 FAILED = {"asked": "c", "error": "OperationalError"}
@@ -136,7 +136,8 @@ FAILED = {"asked": "c", "error": "OperationalError"}
 
 def told(path, lines, ended, deadline):
     path.write_text("".join(f"{json.dumps(line)}\n" for line in [BEFORE, *lines]))
-    return list(load.told(path, Process(ended), time.monotonic() + deadline))
+    answers = load.told(path, Process(ended), time.monotonic() + deadline)
+    return [answer for answer in answers if answer.asked]
 
 
 @pytest.mark.parametrize(
