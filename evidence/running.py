@@ -127,6 +127,22 @@ def answered(run, process):
         yield answer
 
 
+def answered_then_ended(run, process):
+    """
+    Yield the Answers of processes that ask for tokens themselves, and then
+    those of `process`, which forked them, until it has ended as it was asked
+    to.
+    """
+    left = run.tokens
+    for answer in load.told(run.told, process, run.deadline):
+        yield answer
+        if answer.asked and not answer.parent:
+            left -= 1
+            if not left:
+                run.look(process)
+                process.terminate()
+
+
 def requested(run, process, address):
     """
     Yield the Answers to requests to the web server `process` at `address`, and

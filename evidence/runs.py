@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from evidence import facts, setups
-from evidence.servers import controls, forking, gunicorn, uwsgi
+from evidence.servers import celery, controls, forking, gunicorn, uwsgi
 from overlay import artifacts, environment, requirements
 from overlay.errors import OverlayError
 from overlay.servers import postgresql
@@ -14,6 +14,7 @@ from overlay.servers import postgresql
 SERVERS = [
     *gunicorn.SERVERS,
     *uwsgi.SERVERS,
+    *celery.SERVERS,
     *forking.SERVERS,
     *controls.SERVERS,
 ]

@@ -1,0 +1,58 @@
+"""Celery's prefork pool."""
+
+from evidence import running
+from evidence.servers import SAFE, Server
+
+PACKAGES = ("celery==5.7.0",)
+
+PRODUCER = "from app.tasks import echo\nfor _ in range({}): echo.delay()"
+
+# More than there are tasks.
+REUSE_MAX = "100000"
+
+
+def _answers(run, fixup, reuse=""):
+    # No broker that is a server.
+    (run.directory / "broker").mkdir()
+    run = run._replace(
+        environ={
+            **run.environ,
+            "EVIDENCE_BROKER": "filesystem://",
+            "EVIDENCE_DB_REUSE_MAX": reuse,
+            "EVIDENCE_FIXUP": fixup,
+        }
+    )
+    worker = run._replace(environ={**run.environ, "EVIDENCE_ROLE": "worker"})
+    command = [run.python, "-m", "celery", "--app", "app.tasks", "worker"]
+    command += ["--loglevel", "info", "--pool", "prefork"]
+    command += ["--without-gossip", "--without-heartbeat", "--without-mingle"]
+    with running.started(worker, command) as process:
+        running.before_fork(worker, process)
+        running.wait_for_log(worker, process, " ready.", 1)
+        produce = [run.python, "-c", PRODUCER.format(run.tokens)]
+        with running.started(run, produce):
+            yield from running.answered_then_ended(run, process)
+
+
+SERVERS = [
+    Server(
+        "Celery",
+        PACKAGES,
+        lambda run: _answers(run, "yes"),
+        expected=SAFE,
+        note="Its fixup for Django closes all connections around each task.",
+    ),
+    Server(
+        "Celery CELERY_DB_REUSE_MAX",
+        PACKAGES,
+        lambda run: _answers(run, "yes", REUSE_MAX),
+        "worker_process_init",
+        note="Its fixup for Django is told to keep connections.",
+    ),
+    Server(
+        "Celery without its fixup",
+        PACKAGES,
+        lambda run: _answers(run, "no"),
+        "worker_process_init",
+    ),
+]
