@@ -65,8 +65,10 @@ def _doubts_of_fork(where, result):
         yield f"With {where}, one process answered everything on the fork."
 
 
-def sentence(results, reasons, versions):
+def sentence(servers, results, reasons, versions):
     """Return what `results` mean in plain words, with `reasons` for doubt."""
+    shown = {server.name for server in servers if server.expected == SHOWN}
+    results = [result for result in results if result.setup.server not in shown]
     if reasons:
         return " ".join(["This run does not show that the fork works.", *reasons])
 

@@ -38,7 +38,7 @@ def document(servers, setups, results, versions, machine, command):
     reasons = proof.doubts(servers, setups, results)
     by_name = {server.name: server for server in servers}
     return {
-        "sentence": proof.sentence(results, reasons, versions),
+        "sentence": proof.sentence(servers, results, reasons, versions),
         "proven": not reasons,
         "command": command,
         "legend": LEGEND,

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from evidence import facts, setups
-from evidence.servers import celery, controls, forking, gunicorn, uwsgi
+from evidence.servers import celery, controls, forking, gunicorn, runner, uwsgi
 from overlay import artifacts, environment, requirements
 from overlay.errors import OverlayError
 from overlay.servers import postgresql
@@ -16,6 +16,7 @@ SERVERS = [
     *uwsgi.SERVERS,
     *celery.SERVERS,
     *forking.SERVERS,
+    *runner.SERVERS,
     *controls.SERVERS,
 ]
 QUICK = ("gunicorn sync", "multiprocessing")

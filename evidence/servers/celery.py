@@ -46,8 +46,11 @@ SERVERS = [
         "Celery CELERY_DB_REUSE_MAX",
         PACKAGES,
         lambda run: _answers(run, "yes", REUSE_MAX),
-        "worker_process_init",
-        note="Its fixup for Django is told to keep connections.",
+        expected=SAFE,
+        note=(
+            "Its fixup for Django closes the inherited connections in each child, and "
+            "is told to keep the child's own."
+        ),
     ),
     Server(
         "Celery without its fixup",
