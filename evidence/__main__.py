@@ -18,13 +18,25 @@ from overlay.options import release  # noqa: E402
 # In seconds, for all of it, and what is left for the set-ups at least where
 # the environments had to be made first, and slowly.
 LIMITS = {"quick": (180, 60), "servers": (900, 600)}
-README = "readme"
+TABLES, UNSAFE = "tables", "unsafe"
+# The options of what isn't one of these two.
+REPORTS = {"django", "html", "json", "markdown", "only"}
 STARTED = "EVIDENCE_STARTED"
 
 
 def main(arguments=None):
     """Run what `arguments` ask for, and return the exit status."""
-    return console.run("evidence", _run, _parser().parse_args(arguments))
+    return console.run("evidence", _run, _options(arguments))
+
+
+def _options(arguments):
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    taken = {TABLES: {"check"}, UNSAFE: {"django"}}.get(options.what, REPORTS)
+    for name in sorted((REPORTS | {"check"}) - taken):
+        if getattr(options, name):
+            parser.error(f"--{name} is not for {options.what}.")
+    return options
 
 
 def _parser():
@@ -39,16 +51,17 @@ def _parser():
     parser.add_argument(
         "what",
         nargs="?",
-        choices=[*LIMITS, README],
+        choices=[*LIMITS, UNSAFE, TABLES],
         default="quick",
         help="gunicorn and multiprocessing with a pool (quick, the default), every "
-        "server that forks, with a pool and with persistent connections (servers), or "
-        "nothing but README.md's table from the figures in docs/evidence.json (readme)",
+        "server that forks, with a pool and with persistent connections (servers), "
+        "what is still not safe (unsafe), or nothing but the tables in README.md and "
+        "docs from the figures in docs/evidence.json (tables)",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="with readme: don't write the table, but see that it is what it should be",
+        help="with tables: don't write them, but see that they are what they should be",
     )
     parser.add_argument(
         "--only",
@@ -77,10 +90,12 @@ def _run(options):
     started = float(os.environ.setdefault(STARTED, str(time.monotonic())))
     environment.bootstrap("evidence", requirements.EVIDENCE)
     # Only now, since they need what is installed there.
-    if options.what == README:
-        from evidence import readme
+    if options.what == TABLES:
+        from evidence import tables
 
-        return readme.update(check=options.check)
+        return tables.update(check=options.check)
+    if options.what == UNSAFE:
+        return _unsafe(version)
     from rich.console import Console
 
     from evidence import facts, page, report, runs
@@ -107,14 +122,29 @@ def _run(options):
         if json:
             report.write(json, document)
         if html:
+            console.say(f"Drawing the charts of {options.html} ...")
             html.write(page.page(document))
     print(f"{report.title(versions, document['machine'])}\n")
     if options.markdown:
         print(report.markdown(document))
     else:
-        Console().print(report.table(document))
+        terminal = Console()
+        # What has no width of its own takes all that the table needs.
+        width = None if terminal.is_terminal else 200
+        Console(width=width).print(report.table(document))
     print(f"\n{report.LEGEND}\n\n{document['sentence']}")
     return 0 if document["proven"] else 1
+
+
+def _unsafe(version):
+    from evidence import unsafe
+    from overlay.processes import unwinding
+
+    with unwinding():
+        reasons = unsafe.run(version)
+    for reason in reasons:
+        print(f"Not as docs/unsafe.md says: {reason}")
+    return 1 if reasons else 0
 
 
 def _command(options):

@@ -12,6 +12,10 @@ from evidence.count import HUNG, Answer
 PATIENCE = 5
 CONCURRENCY = 8
 
+# What a worker has accepted and not read is lost when it is replaced. A GET
+# may be sent again then (RFC 9110, 9.2.2).
+ATTEMPTS = 3
+
 
 def requests(address, tokens, deadline):
     """
@@ -33,8 +37,17 @@ def requests(address, tokens, deadline):
 
 
 def _request(address, token, deadline):
-    if time.monotonic() > deadline:
-        return None
+    for _ in range(ATTEMPTS):
+        if time.monotonic() > deadline:
+            return None
+        try:
+            return _attempt(address, token)
+        except ConnectionResetError as error:
+            answer = Answer(token, error=f"{type(error).__name__}: {error}")
+    return answer
+
+
+def _attempt(address, token):
     connection = http.client.HTTPConnection(*address, timeout=PATIENCE)
     try:
         connection.request("GET", f"/{token}")
@@ -45,6 +58,8 @@ def _request(address, token, deadline):
         return Answer(token, **json.loads(body))
     except TimeoutError:
         return Answer(token, error=HUNG)
+    except ConnectionResetError:
+        raise
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(token, error=f"{type(error).__name__}: {error}")
     finally:

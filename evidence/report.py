@@ -15,15 +15,17 @@ from overlay.errors import OverlayError
 
 HEADER = (
     *("server", "connections", "Django"),
-    *("right", "wrong", "failed", "hung", "shared", "sessions", "parent"),
+    *("right", "wrong", "failed", "hung", "shared", "sessions", "ms", "parent"),
 )
 
 LEGEND = (
     f"Of {TOKENS} requests, wrong: another request's data. hung: no answer in time; a "
     "process that waits for one asks no more, so that a row can add up to less. "
     "shared: sessions of the database server that several processes used. sessions: "
-    "those that answered. parent: how many of the parent's own queries were right once "
-    "the workers had come and gone, where it can run any."
+    "those that answered. ms: the median of the milliseconds that an answer took in "
+    "the process that asked the database, a new connection included. parent: how many "
+    "of the parent's own queries were right once the workers had come and gone, where "
+    "it can run any."
 )
 
 
@@ -52,6 +54,7 @@ def document(servers, setups, results, versions, machine, command):
                 "note": by_name[result.setup.server].note,
                 **result.figures._asdict(),
                 "sessions": result.sessions,
+                "ms": result.milliseconds,
                 "processes": result.processes,
                 "parent": result.parent._asdict() if any(result.parent) else None,
                 "held": list(result.held),
@@ -72,12 +75,13 @@ def rows(document):
 def _row(setup):
     names = tuple(setup[name.lower()] for name in HEADER[:3])
     if setup["not_run"]:
-        return (*names, f"not run: {setup['not_run']}", *[""] * 6)
+        return (*names, f"not run: {setup['not_run']}", *[""] * (len(HEADER) - 4))
     parent = setup["parent"]
     asked = sum(parent[name] for name in HEADER[3:7]) if parent else 0
     return (
         *names,
         *(str(setup[name]) for name in HEADER[3:9]),
+        "" if setup["ms"] is None else f"{setup['ms']:.1f}",
         f"{parent['right']} of {asked}" if parent else "",
     )
 
@@ -86,17 +90,20 @@ def table(document):
     """Return the table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in HEADER[:3]:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in HEADER[3:]:
         table.add_column(name, justify="right")
     for setup, row in zip(document["setups"], rows(document)):
+        if setup["not_run"]:
+            # There's no room for the reason, which is in the sentence.
+            row = (*row[:3], "not run", *row[4:])
         table.add_row(*row, end_section=setup["django"] == FORK)
     return table
 
 
 def markdown(document):
     """Return the table as Markdown."""
-    lines = [HEADER, ["---"] * 3 + ["--:"] * 7, *rows(document)]
+    lines = [HEADER, ["---"] * 3 + ["--:"] * (len(HEADER) - 3), *rows(document)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -52,8 +52,8 @@ def run(servers, version, quick, deadline):
     """
     kinds = [setups.POOL] if quick else [setups.POOL, setups.PERSISTENT]
     wanted = setups.setups(servers, kinds)
-    djangos, names = _djangos(version)
-    pythons = {server.packages: _python(server.packages) for server in servers}
+    by_django, names = djangos(version)
+    pythons = _interpreters(servers)
     with postgresql.embedded(tcp=True) as database:
         versions = facts.versions(*names, database)
         for packages, python in pythons.items():
@@ -62,7 +62,7 @@ def run(servers, version, quick, deadline):
         results = _results(
             {server.name: server for server in servers},
             wanted,
-            djangos,
+            by_django,
             pythons,
             database,
             deadline(),
@@ -70,7 +70,7 @@ def run(servers, version, quick, deadline):
     return wanted, results, versions
 
 
-def _djangos(version):
+def djangos(version):
     """
     Return the directories with the packages of stock Django and of the fork,
     by the Django of a Setup, and the two versions.
@@ -90,18 +90,29 @@ def _djangos(version):
     return by_django, versions
 
 
-def _python(packages):
+def interpreter(packages):
     """
-    Return the interpreter of the environment with `packages`, or the
-    OverlayError that says why there is none.
+    Return the interpreter of the environment with `packages`. Raise
+    OverlayError where there can't be one.
     """
     names = [package.partition("==")[0] for package in packages] or ["plain"]
-    try:
-        return environment.python(
-            f"evidence-{'-'.join(names)}", [*requirements.PSYCOPG, *packages]
-        )
-    except OverlayError as error:
-        return error
+    return environment.python(
+        f"evidence-{'-'.join(names)}", [*requirements.PSYCOPG, *packages]
+    )
+
+
+def _interpreters(servers):
+    """
+    Return the interpreter, or the OverlayError that says why there is none,
+    by the packages that it is for.
+    """
+    by_packages = {}
+    for packages in dict.fromkeys(server.packages for server in servers):
+        try:
+            by_packages[packages] = interpreter(packages)
+        except OverlayError as error:
+            by_packages[packages] = error
+    return by_packages
 
 
 def _results(servers, wanted, djangos, pythons, database, deadline):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from overlay.errors import OverlayError
 TOKENS = 200
 
 # The longest that a set-up takes, in seconds.
-LIMIT = 15
+LIMIT = 20
 
 STOCK, WORKAROUND, FORK = "stock", "stock + workaround", "fork"
 POOL, PERSISTENT = "pool", "persistent"
@@ -37,9 +38,9 @@ class Result(NamedTuple):
     """
     What came of a set-up under load: the figures, those of the parent's own
     tokens after the load, how many processes and server sessions answered,
-    which processes held which sessions before the fork and at the end, the
-    first few errors, how long it took in seconds, and why it wasn't run, if
-    so.
+    the median of the milliseconds that an answer took in them, which processes
+    held which sessions before the fork and at the end, the first few errors,
+    how long it took in seconds, and why it wasn't run, if so.
     """
 
     setup: Setup
@@ -47,6 +48,7 @@ class Result(NamedTuple):
     parent: Figures = Figures()
     processes: int = 0
     sessions: int = 0
+    milliseconds: float | None = None
     held: tuple = ()
     errors: tuple = ()
     seconds: float = 0
@@ -73,14 +75,13 @@ def run(server, setup, python, packages, database, deadline, advance):
     """
     start, answers, held, reason = time.monotonic(), [], [], None
     with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
-        environ = _environ(setup, packages, database, directory)
         server_run = Run(
             python,
             TOKENS,
             setup.django == WORKAROUND,
             min(deadline, start + LIMIT),
             Path(directory),
-            environ,
+            environ(setup, packages, database, directory),
             lambda process: held.append(sessions.holders(process, database)),
         )
         # Else an interrupt leaves its end to the garbage collection.
@@ -103,6 +104,7 @@ def run(server, setup, python, packages, database, deadline, advance):
         ),
         processes=len({answer.process for answer in asked} - {None}),
         sessions=len({answer.session for answer in asked} - {None}),
+        milliseconds=_median(answer.took for answer in asked),
         held=tuple(held),
         errors=tuple(error for error in errors if error not in (None, HUNG))[:3],
         seconds=round(time.monotonic() - start, 1),
@@ -110,13 +112,24 @@ def run(server, setup, python, packages, database, deadline, advance):
     )
 
 
+def _median(seconds):
+    """Return the median of those `seconds` that aren't None, as ms."""
+    known = [number for number in seconds if number is not None]
+    return round(statistics.median(known) * 1000, 2) if known else None
+
+
 def not_run(setup, reason):
     """Return the Result of `setup`, which isn't run for `reason`."""
     return Result(setup, reason=reason)
 
 
-def _environ(setup, packages, database, directory):
-    environ = {
+def environ(setup, packages, database, directory):
+    """
+    Return the environment variables for `setup`, with the Django in the
+    directory `packages`, the `database`, a dict as in DATABASES, and a
+    directory of its own.
+    """
+    variables = {
         variable: value
         for variable, value in os.environ.items()
         if not variable.startswith(("CELERY_", "GUNICORN_", "PYTHON", "UWSGI_"))
@@ -129,5 +142,5 @@ def _environ(setup, packages, database, directory):
         "PYTHONUNBUFFERED": "1",
     }
     if setup.django == WORKAROUND:
-        environ["EVIDENCE_WORKAROUND"] = "1"
-    return environ
+        variables["EVIDENCE_WORKAROUND"] = "1"
+    return variables

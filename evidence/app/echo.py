@@ -1,6 +1,7 @@
 """What every process does."""
 
 import os
+import time
 
 from django.db import connection
 
@@ -8,9 +9,16 @@ from django.db import connection
 def echo(token):
     """
     Return `token` as it comes back from the database, with the ids of this
-    process and of the server session that answered it.
+    process and of the server session that answered it, and the seconds that
+    this took, with those for opening a connection where there is none.
     """
+    start = time.perf_counter()
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s::text, pg_backend_pid()", [token])
         answer, session = cursor.fetchone()
-    return {"token": answer, "process": os.getpid(), "session": session}
+    return {
+        "token": answer,
+        "process": os.getpid(),
+        "session": session,
+        "took": time.perf_counter() - start,
+    }

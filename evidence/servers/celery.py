@@ -1,7 +1,10 @@
 """Celery's prefork pool."""
 
+import contextlib
+
 from evidence import running
 from evidence.servers import SAFE, Server
+from overlay.servers.redis import redis
 
 PACKAGES = ("celery==5.7.0",)
 
@@ -11,13 +14,12 @@ PRODUCER = "from app.tasks import echo\nfor _ in range({}): echo.delay()"
 REUSE_MAX = "100000"
 
 
-def _answers(run, fixup, reuse=""):
-    # No broker that is a server.
+def _answers(run, broker="filesystem://", fixup="yes", reuse=""):
     (run.directory / "broker").mkdir()
     run = run._replace(
         environ={
             **run.environ,
-            "EVIDENCE_BROKER": "filesystem://",
+            "EVIDENCE_BROKER": broker,
             "EVIDENCE_DB_REUSE_MAX": reuse,
             "EVIDENCE_FIXUP": fixup,
         }
@@ -34,18 +36,35 @@ def _answers(run, fixup, reuse=""):
             yield from running.answered_then_ended(run, process)
 
 
+def _over_redis(run):
+    with (
+        redis() as address,
+        contextlib.closing(_answers(run, f"redis+socket://{address}")) as answers,
+    ):
+        yield from answers
+
+
 SERVERS = [
     Server(
         "Celery",
         PACKAGES,
-        lambda run: _answers(run, "yes"),
+        _answers,
         expected=SAFE,
-        note="Its fixup for Django closes all connections around each task.",
+        note=(
+            "Its fixup for Django closes all connections around each task. Its broker "
+            "is a directory, unless another one is named."
+        ),
+    ),
+    Server(
+        "Celery over Redis",
+        (*PACKAGES, "packaging==26.3", "redis==8.1.0"),
+        _over_redis,
+        expected=SAFE,
     ),
     Server(
         "Celery CELERY_DB_REUSE_MAX",
         PACKAGES,
-        lambda run: _answers(run, "yes", REUSE_MAX),
+        lambda run: _answers(run, reuse=REUSE_MAX),
         expected=SAFE,
         note=(
             "Its fixup for Django closes the inherited connections in each child, and "
@@ -55,7 +74,7 @@ SERVERS = [
     Server(
         "Celery without its fixup",
         PACKAGES,
-        lambda run: _answers(run, "no"),
+        lambda run: _answers(run, fixup="no"),
         "worker_process_init",
     ),
 ]

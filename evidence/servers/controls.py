@@ -24,6 +24,8 @@ def _granian(run):
 def _uvicorn(run):
     command = [run.python, "-m", "uvicorn", "app.asgi:application"]
     command += ["--workers", running.WORKERS]
+    # It loads the application within its event loop.
+    run = run._replace(environ={**run.environ, "DJANGO_ALLOW_ASYNC_UNSAFE": "true"})
     return _answers(run, "Application startup complete", command)
 
 

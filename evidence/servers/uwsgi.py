@@ -1,15 +1,19 @@
 """uWSGI, which forks in C once the application is loaded."""
 
+import time
 from pathlib import Path
 
 from evidence import running
 from evidence.servers import SHOWN, Server
+from overlay.errors import OverlayError
 from overlay.servers.process import free_port
 
 MULE = Path(__file__).parent.with_name("app") / "mule.py"
 
 PACKAGES = ("pyuwsgi==2.0.30.post1",)
 
+# In seconds, how long a worker may take to abort.
+ABORT = 0.5
 
 # The application is loaded by each worker, after the fork.
 LAZY = "lazy-apps"
@@ -29,9 +33,24 @@ def _answers(run, *options):
     with running.started(run, command) as process:
         running.before_fork(run, process)
         running.wait_for_log(run, process, "spawned uWSGI worker")
+        _look_for_abort(run)
         if run.workaround:
             running.wait_for_log(run, process, "WSGI app 0")
         yield from running.requested(run, process, address)
+
+
+def _look_for_abort(run):
+    """
+    Raise OverlayError if the workers abort, as they do on Python 3.13 with
+    py-call-osafterfork: PyOS_AfterFork_Child() releases the import lock, which
+    uWSGI didn't acquire (https://github.com/unbit/uwsgi/issues/2710).
+    """
+    deadline = time.monotonic() + ABORT
+    while time.monotonic() < deadline:
+        for line in run.log.read_text(errors="replace").splitlines():
+            if "Fatal Python error" in line:
+                raise OverlayError(f"its workers abort ({line.strip()})")
+        time.sleep(0.02)
 
 
 def _mules(run, close):
@@ -53,11 +72,14 @@ def _mules(run, close):
 
 SERVERS = [
     Server("uWSGI", PACKAGES, _answers, LAZY),
-    Server(
-        "uWSGI py-call-osafterfork",
-        PACKAGES,
-        lambda run: _answers(run, "--py-call-osafterfork"),
-        LAZY,
+    *(
+        Server(
+            f"uWSGI {option}",
+            PACKAGES,
+            lambda run, option=option: _answers(run, f"--{option}"),
+            LAZY,
+        )
+        for option in ("py-call-osafterfork", "py-call-uwsgi-fork-hooks")
     ),
     Server(
         "uWSGI threads",
@@ -74,7 +96,7 @@ SERVERS = [
         expected=SHOWN,
         note=(
             "Nothing tells Python of the fork, and a mule handles no requests: it has "
-            "to call close_old_connections(), or uWSGI needs py-call-osafterfork."
+            "to call close_old_connections(), or uWSGI needs py-call-uwsgi-fork-hooks."
         ),
     ),
 ]

@@ -13,13 +13,14 @@ import psutil
 import pytest
 
 import evidence.__main__ as command
-from evidence import facts, load, proof, report, runs, sessions, setups
+from evidence import facts, load, proof, report, runs, sessions, setups, unsafe
 from evidence.count import HUNG, Answer, Figures, count, outcome
 from evidence.servers import SAFE, SHOWN
 from overlay import environment
 from overlay.errors import OverlayError
 from overlay.servers import postgresql
 from overlay.tests.test_processes import FAMILY, interrupt, start
+from overlay.tests.test_servers import installed
 
 VERSIONS = {"Django": "6.1.3", "fork": "6.1.3+fork.1"}
 MACHINE = {"CPU": "small", "cores": 2, "system": "Linux"}
@@ -57,7 +58,7 @@ def test_count(answers, figures):
     assert count(answers) == figures
 
 
-BEHAVIOURS = ["right", "wrong", "right", "hung", "status", "closed"]
+BEHAVIOURS = ["right", "wrong", "right", "hung", "status", "closed", "closed once"]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -65,8 +66,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         token = self.path[1:]
-        behaviour = self.server.behaviours[token] = next(self.server.next_behaviour)
+        # The same when it is asked again.
+        if token not in self.server.behaviours:
+            self.server.behaviours[token] = next(self.server.next_behaviour)
+        behaviour = self.server.behaviours[token]
         if behaviour == "closed":
+            return
+        if behaviour == "closed once":
+            self.server.behaviours[token] = "right"
             return
         if behaviour == "hung":
             self.server.ended.wait(30)
@@ -97,13 +104,13 @@ def server():
 
 def test_requests(server, monkeypatch):
     monkeypatch.setattr(load, "PATIENCE", 2)
-    answers = list(load.requests(server.server_address, 24, time.monotonic() + 60))
-    assert len({answer.asked for answer in answers}) == 24
+    answers = list(load.requests(server.server_address, 28, time.monotonic() + 60))
+    assert len({answer.asked for answer in answers}) == 28
     for answer in answers:
         behaviour = server.behaviours[answer.asked]
         expected = {"status": "failed", "closed": "failed"}.get(behaviour, behaviour)
         assert outcome(answer) == expected
-    assert count(answers) == Figures(right=8, wrong=4, failed=8, hung=4)
+    assert count(answers) == Figures(right=12, wrong=4, failed=8, hung=4)
 
 
 def test_requests_end_at_the_deadline(server):
@@ -197,6 +204,7 @@ def results(**changes):
             Figures(right=3),
             processes=4,
             sessions=8,
+            milliseconds=1.26,
             seconds=1.5,
         )
         for setup in SETUPS
@@ -263,8 +271,49 @@ def test_servers_that_are_right_on_stock():
     assert proof.doubts(safe, SETUPS, right) == []
     wrong = results(stock=Figures(right=200), fork=Figures(right=199, wrong=1))
     assert len(proof.doubts(safe, SETUPS, wrong)) == len(SERVERS)
+    first, second = SERVERS
+    mixed = [
+        one if one.setup.server == first.name else other
+        for one, other in zip(results(), wrong)
+    ]
+    assert proof.doubts(SERVERS, SETUPS, mixed)
+    some = [first, second._replace(expected=SHOWN)]
+    assert not proof.doubts(some, SETUPS, mixed)
+    said = proof.sentence(some, mixed, [], VERSIONS)
+    assert "all 200 rightly" in said
+    assert f"{second.name} is not counted" in said
+
+
+def test_servers_that_cannot_be_run(monkeypatch):
+    """They are named, and fail the run in CI or where nothing else was run."""
+    missing, reason = SERVERS[-1].name, "it isn't installed"
+    some = [
+        (
+            setups.not_run(result.setup, reason)
+            if result.setup.server == missing
+            else result
+        )
+        for result in results()
+    ]
+    monkeypatch.delenv("CI", raising=False)
+    assert doubts(some) == []
+    assert f" {missing} was not run: {reason}." in document(some)["sentence"]
+    assert doubts([setups.not_run(setup, reason) for setup in SETUPS])
+    monkeypatch.setenv("CI", "true")
+    assert len(doubts(some)) == 3
+    assert "does not show" in document(some)["sentence"]
+
+
+def test_server_that_only_the_fork_cannot_run(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    *others, last = results()
+    assert last.setup.django == setups.FORK
+    assert len(doubts([*others, setups.not_run(last.setup, "it hangs")])) == 1
+
+
+def test_servers_that_are_only_shown():
     shown = [server._replace(expected=SHOWN) for server in SERVERS]
-    assert proof.doubts(shown, SETUPS, wrong) == []
+    assert len(proof.doubts(shown, SETUPS, results())) == 1
 
 
 def test_markdown():
@@ -274,13 +323,13 @@ def test_markdown():
     assert len(lines) == 2 + len(SETUPS)
     assert lines[0] == (
         "| server | connections | Django | right | wrong | failed | hung | shared "
-        "| sessions | parent |"
+        "| sessions | ms | parent |"
     )
     assert lines[2] == (
-        "| gunicorn sync | pool | stock | 100 | 90 | 0 | 4 | 4 | 8 | 3 of 3 |"
+        "| gunicorn sync | pool | stock | 100 | 90 | 0 | 4 | 4 | 8 | 1.3 | 3 of 3 |"
     )
     assert "| fork | not run: it isn't installed |" in lines[-1]
-    assert {line.count("|") for line in lines} == {11}
+    assert {line.count("|") for line in lines} == {12}
 
 
 def test_no_set_up_starts_after_the_deadline():
@@ -317,7 +366,7 @@ def test_status(run, capsys):
     assert run(results()) == 0
     assert "gave 180 of 388" in capsys.readouterr().out
     assert run(results(fork=Figures(right=199, wrong=1)), "--markdown") == 1
-    line = "| multiprocessing | pool | fork | 199 | 1 | 0 | 0 | 0 | 8 | 3 of 3 |"
+    line = "| multiprocessing | pool | fork | 199 | 1 | 0 | 0 | 0 | 8 | 1.3 | 3 of 3 |"
     assert line in capsys.readouterr().out
     assert run(results(stock=Figures(right=200))) == 1
 
@@ -342,6 +391,7 @@ def test_files(run, tmp_path):
         "note": "",
         **Figures(right=100, wrong=90, hung=4, shared=4)._asdict(),
         "sessions": 8,
+        "ms": 1.26,
         "processes": 4,
         "parent": Figures(right=3)._asdict(),
         "held": [],
@@ -420,6 +470,32 @@ def test_server_that_does_not_start(server, database, tmp_path):
     result = setups.run(*arguments, lambda: None)
     assert "does not start" in result.reason
     assert result.figures == Figures()
+
+
+@installed("redis-server")
+def test_unsafe_that_is_not_as_it_is_said(monkeypatch):
+    """As in an environment without anything."""
+    monkeypatch.setattr(runs, "djangos", lambda version: ({"stock": 1, "fork": 1}, ()))
+    monkeypatch.setattr(runs, "interpreter", lambda packages: Path(sys.executable))
+    reasons = unsafe.run("6.1.3")
+    assert len(reasons) == 2 * len(unsafe.CASES)
+    assert "No module named 'django'" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--check"],
+        ["servers", "--check"],
+        ["unsafe", "--html", "x"],
+        ["tables", "--json", "x"],
+    ],
+)
+def test_options_that_are_not_for_it(arguments, capsys):
+    with pytest.raises(SystemExit) as exit:
+        command.main(arguments)
+    assert exit.value.code == 2
+    assert "is not for" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_holders(database):

@@ -13,89 +13,25 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from evidence import charts, readme
+from evidence import charts
 from evidence.page import page
-from evidence.setups import FORK, STOCK, WORKAROUND
+from evidence.setups import STOCK
 from overlay.errors import OverlayError
 from overlay.servers.process import program
+from overlay.tests.documents import (
+    EXAMPLE,
+    HELD,
+    MANY,
+    document,
+    healthy,
+    not_run,
+    setup,
+)
 
 # In seconds, for all that is done in the browser, its start included.
 DEADLINE = 120
 
 HOSTILE = "</td></style><script>alert('\"&')</script><img src=http://[::1]/> | $x$ é"
-
-PARENT = {"right": 6, "wrong": 1, "failed": 0, "hung": 0, "shared": 0}
-HELD = [{"100": [7, 8]}, {"100": [7, 8], "101": [7, 8], "102": []}]
-
-
-def setup(server="gunicorn sync", connections="pool", django=STOCK, **changes):
-    """Return a set-up as documents have it, with `changes`."""
-    return {
-        "server": server,
-        "connections": connections,
-        "django": django,
-        "workaround": "post_fork",
-        "expected": "bug",
-        "note": "",
-        **{"right": 122, "wrong": 71, "failed": 4, "hung": 3, "shared": 2},
-        "sessions": 4,
-        "processes": 8,
-        "parent": PARENT,
-        "held": HELD,
-        "errors": [],
-        "seconds": 1.5,
-        "not_run": None,
-        **changes,
-    }
-
-
-def healthy(**changes):
-    """Return a set-up of the fork in which nothing went wrong."""
-    figures = {"right": 200, "wrong": 0, "failed": 0, "hung": 0, "shared": 0}
-    parent = {**figures, "right": 8}
-    held = [{"100": [7, 8]}, {"100": [7, 8], "101": [9, 10], "102": [11, 12]}]
-    return setup(
-        **{"django": FORK, **figures, "parent": parent, "held": held} | changes
-    )
-
-
-def not_run(**changes):
-    figures = dict.fromkeys(["right", "wrong", "failed", "hung", "shared"], 0)
-    nothing = {**figures, "sessions": 0, "processes": 0, "parent": None, "held": []}
-    reason = "pip can't install it"
-    return setup(**{"django": FORK, **nothing, "not_run": reason} | changes)
-
-
-def document(*setups, **changes):
-    return {
-        "sentence": "After a fork, stock Django gave others' data.",
-        "proven": True,
-        "command": "python3 evidence servers --only 'a b'",
-        "legend": "Of 200 requests, wrong: another request's data.",
-        "versions": {"Django": "6.1.3", "fork": "6.1.3+fork.1"},
-        "machine": {"CPU": "small", "cores": 2, "system": "Linux"},
-        "setups": list(setups),
-        **changes,
-    }
-
-
-EXAMPLE = document(
-    setup(note="A note."),
-    setup(django=WORKAROUND, errors=["OperationalError: " + "unbroken" * 20]),
-    healthy(),
-    setup(connections="persistent", held=HELD[:1], parent=None),
-    not_run(connections="persistent", django=FORK),
-)
-
-
-MANY = document(
-    *(
-        made(server=f"a server of a long name, number {number}", connections=kind)
-        for number in range(25)
-        for kind in ("pool", "persistent")
-        for made in (setup, healthy if number < 2 else not_run)
-    )
-)
 
 
 class Elements(HTMLParser):
@@ -149,12 +85,12 @@ def test_page_is_the_same_each_time():
 def test_rows():
     elements = Elements(page(EXAMPLE))
     names = [setup["django"] for setup in EXAMPLE["setups"]]
-    rows = [row[-9:] for row in elements.rows[1:6]]
-    figures = ["122", "71", "4", "3", "2", "4"]
+    rows = [row[-10:] for row in elements.rows[1:6]]
+    figures = ["122", "71", "4", "3", "2", "4", "1.3"]
     assert rows == [
         ["pool", names[0], *figures, "6 of 7"],
         ["pool", names[1], *figures, "6 of 7"],
-        ["pool", names[2], "200", "0", "0", "0", "0", "4", "8 of 8"],
+        ["pool", names[2], "200", "0", "0", "0", "0", "4", "1.3", "8 of 8"],
         ["persistent", names[3], *figures, ""],
         ["persistent", names[4], "not run: pip can't install it"],
     ]
@@ -277,101 +213,6 @@ def test_holders(held, shared):
 def test_nobody_held_anything(held):
     html = page(document(setup(held=held)))
     assert len(Elements(html).images()) == 1
-
-
-def test_readme():
-    lines = readme.render(EXAMPLE).splitlines()
-    table = [line for line in lines if line.startswith("|")]
-    stock = "142 wrong, 8 failed, 6 hung of 400; 4 shared; parent 6 of 7"
-    workaround = "71 wrong, 4 failed, 3 hung of 200; 2 shared; parent 6 of 7"
-    fork = "200 right of 200; persistent not run: pip can't install it"
-    assert table == [
-        "| server | stock | stock + workaround | fork |",
-        "| --- | --- | --- | --- |",
-        f"| gunicorn sync | {stock} | {workaround} | {fork} |",
-    ]
-    text = " ".join(lines)
-    assert EXAMPLE["sentence"] in text
-    assert f"`{EXAMPLE['command']}` with Django 6.1.3" in text
-    assert max(map(len, set(lines) - set(table))) <= readme.COLUMNS
-
-
-@pytest.mark.parametrize(
-    "setups, cells",
-    [
-        ([healthy()], ["not run", "not run", "200 right of 200"]),
-        ([healthy(workaround=None)], ["not run", "none", "200 right of 200"]),
-        ([healthy(right=0, parent=None)], ["not run", "not run", "no answers"]),
-        ([healthy(right=199)], ["not run", "not run", "199 right of 199"]),
-        (
-            [not_run(not_run="a|<b>\nc")],
-            ["not run", "not run", "pool not run: a\\|&lt;b&gt; c"],
-        ),
-    ],
-)
-def test_cells_of_readme(setups, cells):
-    row = readme.render(document(*setups)).splitlines()[4]
-    assert row == f"| gunicorn sync | {' | '.join(cells)} |"
-
-
-@pytest.fixture
-def files(tmp_path):
-    """A README with the markers, and the JSON for it."""
-    readme_file, figures = tmp_path / "README.md", tmp_path / "evidence.json"
-    readme_file.write_text(f"above\n\n{readme.BEGIN}\nold\n{readme.END}\n\nbelow\n")
-    figures.write_text(json.dumps(EXAMPLE))
-    return readme_file, figures
-
-
-def test_update_of_readme(files):
-    text = files[0].read_text()
-    with pytest.raises(OverlayError, match="README.md is not that of .*evidence.json"):
-        readme.update(*files, check=True)
-    assert files[0].read_text() == text
-
-    readme.update(*files)
-    text = files[0].read_text()
-    assert text.startswith(f"above\n\n{readme.BEGIN}\n\nAfter a fork")
-    assert text.endswith(f"\n\n{readme.END}\n\nbelow\n")
-    assert readme.render(EXAMPLE) in text
-    readme.update(*files, check=True)
-    readme.update(*files)
-    assert files[0].read_text() == text
-
-    files[1].write_text(json.dumps(MANY))
-    with pytest.raises(OverlayError, match="run python3 evidence readme"):
-        readme.update(*files, check=True)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        readme.BEGIN,
-        readme.END,
-        f"{readme.END}\n{readme.BEGIN}",
-        f"{readme.BEGIN}\n{readme.END}\n{readme.BEGIN}",
-        f"{readme.BEGIN}\n{readme.BEGIN}\n{readme.END}",
-    ],
-)
-@pytest.mark.parametrize("check", [False, True])
-def test_readme_without_a_place(files, text, check):
-    files[0].write_text(text)
-    with pytest.raises(OverlayError, match="README.md has no place for the table"):
-        readme.update(*files, check=check)
-    assert files[0].read_text() == text
-
-
-@pytest.mark.parametrize("figures", ["", "[]", "{}", '{"setups": 1}', "null", "\xff"])
-def test_figures_that_are_none(files, figures):
-    before = files[0].read_text()
-    files[1].write_text(figures, encoding="latin-1")
-    with pytest.raises(OverlayError, match="evidence.json is not what a run writes"):
-        readme.update(*files)
-    files[1].unlink()
-    with pytest.raises(OverlayError, match="evidence.json is missing: run "):
-        readme.update(*files)
-    assert files[0].read_text() == before
 
 
 def _end(service):

@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import tempfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 
 from overlay.errors import OverlayError
-from overlay.servers import mariadb, pgbouncer, postgresql, process
+from overlay.servers import mariadb, pgbouncer, postgresql, process, redis
 from overlay.tests.test_processes import interrupt, start
 
 
@@ -185,12 +186,22 @@ def test_mariadb(made):
     assert made and not any(Path(directory).exists() for directory in made)
 
 
+@installed("redis-server")
+def test_redis(made):
+    with redis.redis() as address, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(address))
+        client.sendall(b"PING\r\n")
+        assert client.recv(100) == b"+PONG\r\n"
+    assert made and not any(Path(directory).exists() for directory in made)
+
+
 def test_server_that_is_not_installed(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(process, "SYSTEM", ())
     for server, package in (
         (mariadb.mariadb, "mariadb-server"),
         (pgbouncer.transaction, "pgbouncer"),
+        (redis.redis, "redis-server"),
     ):
         with pytest.raises(OverlayError, match=rf"apt install {package}\)"):
             with server():

@@ -1,0 +1,258 @@
+"""
+What a process that was forked can do with what its parent had:
+
+    python -m app.unsafe CASE
+
+CASE is the name of one of the functions in CASES. What it returns is printed.
+"""
+
+import concurrent.futures
+import ctypes
+import http.client
+import http.server
+import os
+import select
+import signal
+import sys
+import threading
+
+import django
+from django.core.cache import cache
+from django.db import close_old_connections, connection, connections, transaction
+
+# In seconds, until a child is said to hang, and until a case is ended.
+PATIENCE, LIMIT = 2, 20
+
+OWN, PARENTS = "a session of its own", "its parent's session"
+
+
+def main(case):
+    signal.alarm(LIMIT)
+    django.setup()
+    print({function.__name__: function for function in CASES}[case]())
+
+
+def in_child(function, fork=os.fork, meanwhile=lambda: None):
+    """
+    Return what `function()` returns in a process that is forked for it, or the
+    exception that it raises there, or that it hangs; this process calls
+    `meanwhile()`.
+    """
+    reader, writer = os.pipe()
+    if (pid := fork()) == 0:
+        try:
+            signal.alarm(LIMIT)
+            os.write(writer, _outcome(function).encode())
+        finally:
+            os._exit(0)
+    try:
+        meanwhile()
+        ready, _, _ = select.select([reader], [], [], PATIENCE)
+        return os.read(reader, 1000).decode() if ready else "hangs"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _outcome(function):
+    try:
+        return function()
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+
+
+def query():
+    """Ask the database."""
+    parent = _session()
+    return in_child(lambda: OWN if _session() != parent else PARENTS)
+
+
+def atomic_block():
+    """Ask in a transaction of the parent's."""
+    with transaction.atomic():
+        return query()
+
+
+def session_state():
+    """Ask for what is the parent's session's own."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE of_the_parent ()")
+
+        def child():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM of_the_parent")
+                return "the table"
+
+        return in_child(child)
+
+
+def driver_connection():
+    """Ask through the driver's connection."""
+    parent, raw = _session(), connection.connection
+
+    def child():
+        (session,) = raw.execute("SELECT pg_backend_pid()").fetchone()
+        return PARENTS if session == parent else OWN
+
+    return in_child(child)
+
+
+def half_read_cursor():
+    """Go on reading from a cursor on the server, as of QuerySet.iterator()."""
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute("SELECT generate_series(1, 20)")
+        cursor.fetchone()
+        return in_child(lambda: f"row {cursor.fetchone()[0]}")
+
+
+def fork_in_c():
+    """Ask after a fork that Python doesn't see."""
+    parent = _session()
+    return in_child(lambda: OWN if _session() != parent else PARENTS, _fork_in_c)
+
+
+def fork_in_c_and_close():
+    """The same after close_old_connections()."""
+    parent = _session()
+
+    def child():
+        close_old_connections()
+        return OWN if _session() != parent else PARENTS
+
+    return in_child(child, _fork_in_c)
+
+
+def sqlite_file():
+    """Write to a file of SQLite to which the parent writes."""
+    file = connections["file"]
+
+    def child():
+        with file.cursor() as cursor:
+            cursor.execute("INSERT INTO written VALUES (1)")
+            return "a row in its parent's transaction"
+
+    with file.cursor() as cursor:
+        cursor.execute("CREATE TABLE written (number)")
+        cursor.execute("BEGIN IMMEDIATE")
+        return in_child(child)
+
+
+def sqlite_closed():
+    """Write to a file of SQLite after the parent has closed it."""
+    file = connections["file"]
+    child_wrote, parent_closed = os.pipe(), os.pipe()
+
+    def write(number):
+        with file.cursor() as cursor:
+            cursor.execute("INSERT INTO written VALUES (%s)", [number])
+
+    def child():
+        write(1)
+        os.write(child_wrote[1], b".")
+        os.read(parent_closed[0], 1)
+        write(2)
+        return "written"
+
+    def close():
+        os.read(child_wrote[0], 1)
+        file.close()
+        os.write(parent_closed[1], b".")
+
+    with file.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("CREATE TABLE written (number)")
+    if (outcome := in_child(child, meanwhile=close)) != "written":
+        return outcome
+    with file.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM written")
+        return f"{cursor.fetchone()[0]} of 2 rows"
+
+
+def redis_cache():
+    """Use Django's cache in Redis."""
+    client = cache._cache.get_client()
+    parent = client.client_id()
+    return in_child(lambda: OWN if client.client_id() != parent else PARENTS)
+
+
+class _Echo(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.path)))
+        self.end_headers()
+        self.wfile.write(self.path.encode())
+
+    def log_message(self, *arguments):
+        pass
+
+
+def other_socket():
+    """Read from a socket that isn't a database's."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            client = http.client.HTTPConnection(*server.server_address)
+            client.request("GET", "/asked-by-the-parent")
+            return in_child(
+                lambda: f"the answer to {client.getresponse().read().decode()}"
+            )
+        finally:
+            server.shutdown()
+
+
+def executor():
+    """Submit something to an executor whose threads are the parent's."""
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        executor.submit(int).result()
+        return in_child(lambda: f"the result {executor.submit(int).result()}")
+
+
+def lock():
+    """Acquire a lock that another thread of the parent holds."""
+    lock, held, done = threading.Lock(), threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            held.set()
+            done.wait()
+
+    threading.Thread(target=hold).start()
+    held.wait()
+    try:
+        return in_child(lambda: f"the lock {lock.acquire()}")
+    finally:
+        done.set()
+
+
+def _session():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0]
+
+
+def _fork_in_c():
+    return ctypes.PyDLL(None).fork()
+
+
+CASES = [
+    query,
+    atomic_block,
+    session_state,
+    driver_connection,
+    half_read_cursor,
+    fork_in_c,
+    fork_in_c_and_close,
+    sqlite_file,
+    sqlite_closed,
+    redis_cache,
+    other_socket,
+    executor,
+    lock,
+]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

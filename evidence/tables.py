@@ -1,0 +1,216 @@
+"""The tables of README and docs, from the figures that are committed."""
+
+import html
+import json
+import os
+import textwrap
+from itertools import chain
+from pathlib import Path
+
+from evidence import report
+from evidence import unsafe as cases
+from evidence.count import Figures
+from evidence.servers import SHOWN
+from evidence.setups import FORK, STOCK, WORKAROUND
+from overlay import ROOT
+from overlay.errors import OverlayError
+
+DJANGOS = (STOCK, WORKAROUND, FORK)
+OUTCOMES = Figures._fields[:4]
+
+# Of the Markdown's lines, in characters.
+COLUMNS = 120
+
+FIGURES = ROOT / "docs" / "evidence.json"
+
+BEGIN, END = "<!-- evidence: begin -->", "<!-- evidence: end -->"
+
+LEGEND = (
+    "With a pool and with persistent connections, together. *wrong*: another request's "
+    "data. *failed*: an error. *hung*: no answer in time; a process that waits for one "
+    "asks no more. *shared*: sessions of the database server that several processes "
+    "used. *parent*: how many of the parent's own queries were right once the workers "
+    "had come and gone, where some weren't. *workaround*: what projects do on stock "
+    "Django."
+)
+
+COMMAND = "python3 evidence servers --json docs/evidence.json"
+
+
+def update(pages=None, figures=FIGURES, check=False):
+    """
+    Put each table between the two markers in its page: `pages` has functions
+    that return the Markdown, given the document in the file `figures`, by the
+    path of the page. With `check`, only see whether the tables are there.
+
+    Raise OverlayError if they aren't, or where they can't be put.
+    """
+    pages = PAGES if pages is None else pages
+    document = _document(Path(figures))
+    texts = {path: path.read_text(encoding="utf-8") for path in pages}
+    new = {
+        path: _with_table(path, text, _rendered(pages[path], document, figures))
+        for path, text in texts.items()
+    }
+    for path, text in texts.items():
+        if check and new[path] != text:
+            raise OverlayError(
+                f"The table in {os.path.relpath(path)} is not that of "
+                f"{os.path.relpath(figures)}: run python3 evidence tables, and commit "
+                "both."
+            )
+        if new[path] != text:
+            with report.replacing(path) as file:
+                file.write(new[path])
+
+
+def _document(figures):
+    try:
+        return json.loads(figures.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OverlayError(
+            f"{os.path.relpath(figures)} is missing: run {COMMAND}."
+        ) from None
+    except ValueError:
+        raise _unreadable(figures) from None
+
+
+def _rendered(render, document, figures):
+    try:
+        return render(document)
+    except (LookupError, TypeError, AttributeError):
+        raise _unreadable(figures) from None
+
+
+def _unreadable(figures):
+    return OverlayError(
+        f"{os.path.relpath(figures)} is not what a run writes: run {COMMAND}."
+    )
+
+
+def _with_table(path, text, table):
+    """Return `text`, which is that of the page `path`, with `table` in it."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end or text.count(BEGIN) + text.count(END) != 2:
+        raise OverlayError(
+            f"{os.path.relpath(path)} has no place for the table: write {BEGIN} and "
+            f"{END} where it belongs, once and in that order."
+        )
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+
+
+def outcomes(document):
+    """
+    Return what became of the requests on each server, as Markdown. `document`
+    is as report.document() makes it.
+    """
+    setups = document["setups"]
+    lines = []
+    for server in dict.fromkeys(setup["server"] for setup in setups):
+        of_server = [setup for setup in setups if setup["server"] == server]
+        row = [server]
+        for django in DJANGOS:
+            those = [setup for setup in of_server if setup["django"] == django]
+            if django == WORKAROUND and not of_server[0]["workaround"]:
+                row.append("none")
+            else:
+                row.append(_cell(those) if those else "not run")
+        lines.append(row)
+    return "\n\n".join(
+        [
+            _filled(document["sentence"]),
+            _table(("server", *DJANGOS), lines),
+            textwrap.fill(LEGEND, COLUMNS),
+            _made(document),
+        ]
+    )
+
+
+def sessions(document):
+    """
+    Return how many sessions the fork's processes opened on each server, as
+    Markdown. `document` is as report.document() makes it.
+    """
+    lines = [
+        (
+            setup["server"],
+            setup["connections"],
+            str(setup["processes"]),
+            str(setup["sessions"]),
+            str(len(set(chain(*setup["held"][-1].values())))),
+            f"{setup['ms']:.1f}",
+        )
+        for setup in document["setups"]
+        if setup["django"] == FORK and setup["expected"] != SHOWN
+        if not setup["not_run"] and setup["ms"] is not None and setup["held"]
+    ]
+    header = ("server", "connections", "processes", "answered", "held", "ms")
+    return "\n\n".join([_table(header, lines, right=4), _made(document)])
+
+
+def unsafe(document):
+    """Return what evidence.unsafe runs, as Markdown."""
+    return _table(cases.HEADER, cases.rows())
+
+
+PAGES = {
+    ROOT / "README.md": outcomes,
+    ROOT / "docs" / "deploying.md": sessions,
+    ROOT / "docs" / "unsafe.md": unsafe,
+}
+
+
+def _table(header, lines, right=0):
+    """Return a table as Markdown, the last `right` columns to the right."""
+    rule = ["---"] * (len(header) - right) + ["--:"] * right
+    return "\n".join(
+        f"| {' | '.join(map(_text, line))} |" for line in (header, rule, *lines)
+    )
+
+
+def _made(document):
+    """Return with what `document` was measured, and how to repeat it."""
+    made = report.title(document["versions"], document["machine"])
+    return _filled(f"Printed by `{document['command']}` with {made}.")
+
+
+def _cell(setups):
+    """Return what came of `setups`, of the same server and Django."""
+    run = [setup for setup in setups if not setup["not_run"]]
+    parts = [_outcome(run)] if run else []
+    parts += [
+        f"{setup['connections']} not run: {setup['not_run']}"
+        for setup in setups
+        if setup["not_run"]
+    ]
+    return "; ".join(parts)
+
+
+def _outcome(setups):
+    """Return in words what the figures of `setups` add up to."""
+
+    def total(name, figures=setups):
+        return sum(setup[name] for setup in figures)
+
+    asked = sum(map(total, OUTCOMES))
+    if not asked:
+        return "no answers"
+    bad = [f"{total(name)} {name}" for name in OUTCOMES[1:] if total(name)]
+    parts = [f"{', '.join(bad) or f'{asked} right'} of {asked}"]
+    if shared := total("shared"):
+        parts.append(f"{shared} shared")
+    parents = [setup["parent"] for setup in setups if setup["parent"]]
+    queries = sum(total(name, parents) for name in OUTCOMES)
+    if (right := total("right", parents)) < queries:
+        parts.append(f"parent {right} of {queries}")
+    return "; ".join(parts)
+
+
+def _filled(text):
+    return textwrap.fill(_text(text), COLUMNS, break_on_hyphens=False)
+
+
+def _text(text):
+    """Return `text`, on one line and with nothing that is Markdown's own."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

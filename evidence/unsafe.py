@@ -1,0 +1,147 @@
+"""What is still not safe after fork(), each case run on stock and the fork."""
+
+import contextlib
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from evidence import running, runs, setups
+from overlay.console import say
+from overlay.servers import postgresql
+from overlay.servers.redis import redis
+
+PACKAGES = ("packaging==26.3", "redis==8.1.0")
+
+# In seconds, for a case; it ends itself before.
+LIMIT = 30
+
+HEADER = ("In a child, to", setups.STOCK, setups.FORK)
+
+OWN, PARENTS = "a session of its own", "its parent's session"
+CLOSED = "OperationalError: the connection is closed"
+
+
+class Case(NamedTuple):
+    """
+    A case: the function of app.unsafe that runs it, what the child does, and
+    what it comes to on stock Django and on the fork.
+    """
+
+    function: str
+    what: str
+    stock: str
+    fork: str
+
+
+CASES = [
+    Case("query", "ask the database", PARENTS, OWN),
+    Case(
+        "atomic_block",
+        "ask the database inside the parent's `atomic()` block",
+        PARENTS,
+        "ProgrammingError: Cannot open a new connection in an atomic block.",
+    ),
+    Case(
+        "session_state",
+        "use a temporary table of the parent's",
+        "the table",
+        'ProgrammingError: relation "of_the_parent" does not exist',
+    ),
+    Case(
+        "half_read_cursor",
+        "go on with an `iterator()` that the parent has begun",
+        "row 2",
+        CLOSED,
+    ),
+    Case(
+        "driver_connection",
+        "use the driver's connection (`connection.connection`)",
+        PARENTS,
+        CLOSED,
+    ),
+    Case(
+        "sqlite_file",
+        "write to a file of SQLite to which the parent is writing",
+        "a row in its parent's transaction",
+        "OperationalError: database is locked",
+    ),
+    Case(
+        "sqlite_closed",
+        "commit to a file of SQLite in WAL mode, once before and once after the parent "
+        "closes it",
+        "1 of 2 rows",
+        "1 of 2 rows",
+    ),
+    Case(
+        "fork_in_c_and_close",
+        "ask the database after a fork in C and `close_old_connections()`",
+        PARENTS,
+        OWN,
+    ),
+    Case(
+        "fork_in_c",
+        "the same without `close_old_connections()`",
+        PARENTS,
+        PARENTS,
+    ),
+    Case("redis_cache", "use Django's cache in Redis", OWN, OWN),
+    *(
+        Case(function, what, outcome, outcome)
+        for function, what, outcome in (
+            (
+                "other_socket",
+                "read from another library's socket, here of an HTTP client",
+                "the answer to /asked-by-the-parent",
+            ),
+            ("executor", "submit to a `ThreadPoolExecutor` of the parent's", "hangs"),
+            (
+                "lock",
+                "acquire a lock that another thread held during the fork",
+                "hangs",
+            ),
+        )
+    ),
+]
+
+
+def run(version):
+    """
+    Run the cases with Django `version`, say what came of each, and return why
+    they aren't what CASES say: a list of sentences, empty if they are. Raise
+    OverlayError where one can't be run.
+    """
+    djangos, _ = runs.djangos(version)
+    python = runs.interpreter(PACKAGES)
+    reasons = []
+    with postgresql.embedded(tcp=True) as database, redis() as address:
+        for case in CASES:
+            for django in HEADER[1:]:
+                setup = setups.Setup(case.function, setups.PERSISTENT, django)
+                outcome = _outcome(setup, python, djangos[django], database, address)
+                say(f"{case.what}, {django}: {outcome}")
+                if outcome != (expected := getattr(case, django)):
+                    reasons.append(
+                        f"{case.function} on {django}: {outcome}, not {expected}."
+                    )
+    return reasons
+
+
+def _outcome(setup, python, packages, database, redis):
+    with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
+        environ = setups.environ(setup, packages, database, directory) | {
+            "DJANGO_SETTINGS_MODULE": "app.unsafe_settings",
+            "EVIDENCE_REDIS": f"unix://{redis}",
+            # That a process with threads is forked.
+            "PYTHONWARNINGS": "ignore",
+        }
+        run = running.Run(python, 0, False, LIMIT, Path(directory), environ, None)
+        with running.started(run, [python, "-m", "app.unsafe", setup.server]) as case:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                case.wait(LIMIT)
+        return (run.log.read_text(errors="replace").splitlines() or ["nothing"])[-1]
+
+
+def rows():
+    """Return the rows of the table below HEADER, as strings."""
+    return [(case.what, case.stock, case.fork) for case in CASES]
