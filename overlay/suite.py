@@ -258,7 +258,7 @@ def _progress(lines):
         seconds = time.monotonic() - start
         if seconds < DEADLINE:
             tests = max(0, lines.read_bytes().count(b"\n") - 1)
-            say(f"  {tests} tests in {seconds:.0f} s")
+            say(f"  after {seconds:.0f} s: {tests or 'preparing the databases'}")
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
         raise OverlayError(
@@ -287,8 +287,8 @@ def _verdict(outcomes, better, worse, again, wrong=()):
     print("".join(f"DIFFERENT: {line}\n" for line in wrong), end="")
     _summarize("fork", outcomes)
     print(
-        f"{len(worse) + len(wrong)} differences from stock, {len(better)} tests that "
-        f"pass only on the fork, {len(flaky)} flaky ones."
+        f"Different from stock: {len(worse) + len(wrong)}. Passed only on the fork: "
+        f"{len(better)}. Flaky: {len(flaky)}."
     )
     return int(bool(worse or wrong))
 
