@@ -15,12 +15,7 @@ import time
 import django
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
-
-try:
-    from django.db.backends import fork
-except ImportError:
-    # Stock Django.
-    fork = None
+from django.db.backends.postgresql import base
 
 
 class Connection:
@@ -44,26 +39,23 @@ def main(forks, *numbers):
     descriptors = 5 * max(numbers)
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     medians = {"none": measure(forks)}
+    # Whose idle connections those below are.
+    pooled = base.DatabaseWrapper({"OPTIONS": {}, "AUTOCOMMIT": True})
+    pooled._connection_pools["default"] = Wrapper({})
     for number in numbers:
         # As a pool has them.
         connections = [Connection() for _ in range(number)]
-        track(connections)
+        # Stock Django keeps no account of them.
+        getattr(base, "_pooled", set()).update(connections)
         medians[f"{number} idle"] = measure(forks)
         del connections
-        wrappers = [Wrapper({}) for _ in range(number)]
+        wrappers = [Wrapper({"AUTOCOMMIT": True}) for _ in range(number)]
         for wrapper in wrappers:
             wrapper.connection = Connection()
-        track([wrapper.connection for wrapper in wrappers])
         medians[f"{number} in use"] = measure(forks)
         del wrappers, wrapper
     medians["dup2"] = measure_dup2(forks, max(numbers))
     print(json.dumps(medians))
-
-
-def track(connections):
-    if fork:
-        for connection in connections:
-            fork.track_socket(connection)
 
 
 def measure(forks):

@@ -38,7 +38,9 @@ def _export(options):
 def _pull_request(options):
     from overlay.pull_request import pull_request
 
-    print(pull_request(options.clone, options.django or releases.newest()), end="")
+    version = options.django or releases.newest()
+    text = pull_request(options.clone, version, follow_ups=options.all)
+    print(text, end="")
 
 
 def _parser():
@@ -68,7 +70,8 @@ def _parser():
         help="bring the edits of a checkout back into this repository",
         description=(
             "Bring what was edited in the checkout DIR, committed or not, back into "
-            "this repository. A new file has to be named in overlay/manifest.toml."
+            "this repository. A new file has to be named in overlay/manifest.toml; "
+            "an edit of a file that several commits change has to be in one of them."
         ),
     )
     export.add_argument(
@@ -89,6 +92,11 @@ def _parser():
         ),
     )
     _add_django(pull_request, "the newest of those kept here")
+    pull_request.add_argument(
+        "--all",
+        action="store_true",
+        help="with the commits that the pull request only offers",
+    )
     pull_request.add_argument("clone", metavar="CLONE", type=Path)
     pull_request.set_defaults(command=_pull_request)
     return parser

@@ -14,25 +14,24 @@ from overlay.errors import OverlayError
 
 
 @contextlib.contextmanager
-def tree(version, stock=False, root=ROOT, build=BUILD):
+def tree(version, stock=False, commits=None, root=ROOT, build=BUILD):
     """
     Yield the path of a checkout of Django `version` with the fork as it is in
-    `root` now; with `stock`, with all of it but what is in django/.
+    `root` now: with `stock`, with its tests alone; with `commits`, a number,
+    with the first so many commits.
 
     Raise OverlayError where it can't be made.
     """
-    changes = manifest.changes(version, root)
+    changes = manifest.changes(version, root)[:commits]
     if stock:
-        ours = (
-            (message, tuple(path for path in paths if not path.startswith("django/")))
-            for message, paths in changes
-        )
-        changes = [manifest.Change(*change) for change in ours if change[1]]
+        changes = manifest.within("tests/", changes)
 
     def make(path):
         checkout.checkout(path, version, root, changes)
 
     name = f"stock-{version}" if stock else version
+    if commits:
+        name += f"-{commits}"
     with _kept(build / "tests" / name, root, make) as path:
         yield path
 
@@ -63,8 +62,9 @@ def wheel(version):
 
 def fingerprint(root):
     """Return a short digest of all that makes the fork in `root`."""
-    paths = [path for change in manifest.changes(root=root) for path in change.paths]
-    files = [manifest.source(path, root)[0] for path in paths]
+    changes = manifest.changes(root=root)
+    names = [name for change in changes for name in change.paths.values()]
+    files = [manifest.source(name, root)[0] for name in names]
     files += [root / manifest.NAME, *(root / "overlay").glob("*.py")]
     digest = hashlib.sha256()
     for file in sorted(files):

@@ -48,23 +48,20 @@ def checkout(directory, version, root=ROOT, changes=None, author=AUTHOR, date=No
     if changes is None:
         changes = manifest.changes(version, root)
     for change in changes:
-        for path in change.paths:
-            manifest.source(path, root)
+        for name in change.paths.values():
+            manifest.source(name, root)
     if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
         raise OverlayError(
             f"{directory} is there and not empty: remove it, or name another "
             "directory."
         )
     files = sources.files(sources.sdist(version))
-    contents = [
-        manifest.patched(
-            lambda path: files[path].content if path in files else None,
-            change.paths,
-            version,
-            root,
-        )
-        for change in changes
-    ]
+    contents = manifest.applied(
+        lambda path: files[path].content if path in files else None,
+        changes,
+        version,
+        root,
+    )
     say(f"Checking out Django {version} with {len(changes)} commits on top ...")
     date = date or files["PKG-INFO"].time
     stream = [*_commit(f"Django {version}\n", author, date, files)]
@@ -80,8 +77,7 @@ def checkout(directory, version, root=ROOT, changes=None, author=AUTHOR, date=No
             prefix=f".{directory.name}-", dir=directory.parent
         ) as beside:
             _make(beside, b"".join(stream))
-            paths = [path for change in changes for path in change.paths]
-            remember(Path(beside, "tree"), root, paths)
+            remember(Path(beside, "tree"), root, changes)
             Path(beside, "tree").replace(directory)
     except OSError as error:
         raise OverlayError(

@@ -32,9 +32,8 @@ def export(directory, root=ROOT):
     directory = Path(directory)
     base, release = _base(directory)
     theirs = _tree(directory, base)
-    paths = sorted(
-        path for change in manifest.changes(release, root) for path in change.paths
-    )
+    changes = manifest.changes(release, root)
+    paths = sorted({path for change in changes for path in change.paths})
     changed = _changed(directory, theirs, paths)
     if deleted := sorted(path for path in theirs if not (directory / path).is_file()):
         raise OverlayError(
@@ -46,38 +45,39 @@ def export(directory, root=ROOT):
             f"{manifest.NAME} does not name {', '.join(unknown)} for Django {release}: "
             "add it to a commit there, or undo the change."
         )
-    contents = {root / f"{path}{suffix}": None for path in paths for suffix in SUFFIXES}
+    contents = {root / file: None for file in _files(changes)}
     edits = {}
-    for path in changed:
-        new = (directory / path).read_bytes()
-        if path in theirs:
-            old = git(directory, "cat-file", "blob", theirs[path])
-            edits[path] = manifest.text(path, old), manifest.text(path, new)
-        else:
-            contents[root / path] = new
-    for path, patch in _patches(edits, release, root).items():
-        contents[root / f"{path}.patch"] = patch.encode()
+    for path, steps in _steps(directory, base, changes).items():
+        old = (
+            git(directory, "cat-file", "blob", theirs[path]) if path in theirs else None
+        )
+        for name, new in steps:
+            if new is None or new == old:
+                say(f"{name} changes nothing any more: remove it from {manifest.NAME}.")
+            elif old is None:
+                contents[root / name] = new
+            else:
+                edits[name] = path, manifest.text(path, old), manifest.text(path, new)
+            old = new
+    for name, patch in _patches(edits, release, root).items():
+        contents[root / f"{name}.patch"] = patch.encode()
     written = {
         file: content for file, content in contents.items() if content != _read(file)
     }
     _check(written, _remembered(directory), root)
     _write(written)
-    remember(directory, root, paths)
-    for path in paths:
-        if path not in changed:
-            say(f"{path} is not changed any more: remove it from {manifest.NAME}.")
+    remember(directory, root, changes)
     return sorted(written)
 
 
-def remember(directory, root, paths):
+def remember(directory, root, changes):
     """
-    Note in the checkout `directory` the state of our files for `paths` in
+    Note in the checkout `directory` the state of our files for `changes` in
     `root`, so that export() sees what was edited there since.
     """
-    files = [f"{path}{suffix}" for path in paths for suffix in SUFFIXES]
     state = {
         file: _sha256(content)
-        for file in files
+        for file in _files(changes)
         if (content := _read(root / file)) is not None
     }
     git_path(directory, STATE).write_text(json.dumps(state, indent=1))
@@ -88,6 +88,59 @@ def _remembered(directory):
         return json.loads(git_path(directory, STATE).read_text())
     except (OSError, ValueError):
         return None
+
+
+def _files(changes):
+    return [
+        f"{name}{suffix}"
+        for change in changes
+        for name in change.paths.values()
+        for suffix in SUFFIXES
+    ]
+
+
+def _steps(directory, base, changes):
+    """
+    Return, for each path, the names of our files for it, each with what the
+    path's content is, or None, once that commit is made.
+
+    An edit that isn't committed belongs to the commit that changes the path.
+    Raise OverlayError where there are several such commits.
+    """
+    steps = {}
+    for change in changes:
+        for path, name in change.paths.items():
+            steps.setdefault(path, []).append((name, change.subject))
+    for path, names in steps.items():
+        final = _read(directory / path)
+        if len(names) == 1:
+            steps[path] = [(names[0][0], final)]
+            continue
+        steps[path] = [
+            (name, _committed(directory, base, subject, path))
+            for name, subject in names
+        ]
+        if steps[path][-1][1] != final:
+            raise OverlayError(
+                f"{path} is changed by {len(names)} commits, so an edit of it has to "
+                "be in one of them: git commit --fixup=THAT, and then git -c "
+                f"sequence.editor=: rebase -i --autosquash {base[:12]}."
+            )
+    return steps
+
+
+def _committed(directory, base, subject, path):
+    """Return the content of `path`, or None, in the commit `subject`."""
+    log = git(directory, "log", "--format=%H %s", f"{base}..HEAD").decode()
+    commits = [line.split(" ", 1) for line in log.splitlines()]
+    found = [commit for commit, other in commits if other == subject]
+    if len(found) != 1:
+        raise OverlayError(
+            f"{directory} has {len(found)} commits {subject!r}, which changes {path}: "
+            "there has to be one, as 'overlay checkout' makes it."
+        )
+    blob = run(directory, "cat-file", "blob", f"{found[0]}:{path}")
+    return blob.stdout if blob.returncode == 0 else None
 
 
 def _base(directory):
@@ -136,36 +189,41 @@ def _blob(content):
 
 def _patches(edits, release, root):
     """
-    Return the patches that make `edits`, (old, new) of each path in `release`:
-    ours where they do, else new ones that also apply to the other releases.
+    Return the patches that make `edits`, the path, the old, and the new text
+    of each name in `release`: ours where they do, else new ones that also
+    apply to the other releases.
     """
-    made, missing = {}, []
-    for path, (old, new) in edits.items():
+    made = {}
+    for name, (_, old, new) in edits.items():
         try:
-            patch = (_read(root / f"{path}.patch") or b"").decode()
+            patch = (_read(root / f"{name}.patch") or b"").decode()
             if patches.apply(patch, old, release) == new:
-                made[path] = patch
-                continue
+                made[name] = patch
         except (OverlayError, UnicodeDecodeError):
             pass
-        missing.append(path)
+    if len(made) == len(edits):
+        return made
+    # What each path is in the other releases, with the patches up to there.
     others = {
-        other: sources.files(archive)
-        for other in releases.RELEASES
-        if missing and other != release and (archive := sources.cached(other))
-    }
-    for path in missing:
-        texts = {
-            other: manifest.text(path, files[path].content)
-            for other, files in others.items()
+        other: {
+            path: manifest.text(path, files[path].content)
+            for path, _, _ in edits.values()
             if path in files
         }
-        made[path] = patches.make(path, *edits[path], texts.values())
+        for other in releases.RELEASES
+        if other != release and (archive := sources.cached(other))
+        for files in [sources.files(archive)]
+    }
+    for name, (path, old, new) in edits.items():
+        texts = {other: text[path] for other, text in others.items() if path in text}
+        if name not in made:
+            made[name] = patches.make(path, old, new, texts.values())
         for other, text in texts.items():
             try:
-                patches.apply(made[path], text, other)
+                others[other][path] = patches.apply(made[name], text, other)
             except OverlayError as error:
                 say(f"Note: {error}")
+                del others[other][path]
     return made
 
 

@@ -1,6 +1,7 @@
 """The commits that make up the fork, and what they make of Django's files."""
 
 import tomllib
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -12,16 +13,27 @@ TREES = ("django", "tests", "docs")
 
 
 class Change(NamedTuple):
-    """A commit: its upstream message and the paths, as in Django's tree."""
+    """
+    A commit: its upstream message, and the paths that it changes, as in
+    Django's tree, each with the name of our file for that; whether it follows
+    the pull request instead of being a part of it.
+    """
 
     message: str
-    paths: tuple[str, ...]
+    paths: dict[str, str]
+    follow_up: bool = False
+
+    @property
+    def subject(self):
+        """The first line of the message."""
+        return self.message.partition("\n")[0]
 
 
 def changes(release=None, root=ROOT):
     """
     Return the list of changes, in the order in which they go upstream.
 
+    The second commit that changes PATH does so by PATH.2.patch, and so on.
     With `release`, a version, leave out the paths that aren't changed in it.
     Raise OverlayError for a manifest that is not in order.
     """
@@ -30,24 +42,34 @@ def changes(release=None, root=ROOT):
             manifest = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise OverlayError(f"{NAME}: {error}.") from None
-    result, seen = [], set()
+    result, seen = [], Counter()
     for number, commit in enumerate(manifest.get("commit", []), 1):
         message, paths = commit.get("message"), commit.get("paths")
-        since = commit.get("since", {})
+        since, follow_up = commit.get("since", {}), commit.get("follow_up", False)
         if (
             not (isinstance(message, str) and message.strip())
             or not (isinstance(paths, list) and paths)
             or not isinstance(since, dict)
+            or not isinstance(follow_up, bool)
         ):
             raise OverlayError(
-                f"{NAME}: commit {number} needs a message and a list of paths, and "
-                "'since', if there, is a table."
+                f"{NAME}: commit {number} needs a message and a list of paths; "
+                "'since', if there, is a table, and 'follow_up' true or false."
             )
+        if result and result[-1].follow_up and not follow_up:
+            raise OverlayError(
+                f"{NAME}: commit {number} comes after a follow-up: move it before "
+                "that, as the pull request is made without those."
+            )
+        names = {}
         for path in paths:
             _check_path(path)
-            if path in seen:
-                raise OverlayError(f"{NAME} names {path} twice: keep one of them.")
-            seen.add(path)
+            if path in names:
+                raise OverlayError(
+                    f"{NAME}: commit {number} names {path} twice: keep one of them."
+                )
+            seen[path] += 1
+            names[path] = path if seen[path] == 1 else f"{path}.{seen[path]}"
         for path, lowest in since.items():
             if path not in paths:
                 raise OverlayError(
@@ -55,44 +77,79 @@ def changes(release=None, root=ROOT):
                     "the path."
                 )
             if release and releases.series(release) < releases.series(lowest):
-                paths = [other for other in paths if other != path]
-        if paths:
-            result.append(Change(message.strip() + "\n", tuple(paths)))
+                del names[path]
+        if names:
+            result.append(Change(message.strip() + "\n", names, follow_up))
     if not seen:
         raise OverlayError(f"{NAME} names no commit.")
     return result
 
 
-def source(path, root=ROOT):
-    """
-    Return the file of ours for `path`, and whether it is a patch.
+def within(prefix, changes):
+    """Return `changes` with no other paths than those that begin so."""
+    kept = (
+        change._replace(
+            paths={
+                path: name
+                for path, name in change.paths.items()
+                if path.startswith(prefix)
+            }
+        )
+        for change in changes
+    )
+    return [change for change in kept if change.paths]
 
-    Raise OverlayError unless there is exactly one of `path` and `path`.patch.
+
+def source(name, root=ROOT):
     """
-    whole, patch = root / path, root / f"{path}.patch"
+    Return the file of ours called `name`, and whether it is a patch.
+
+    Raise OverlayError unless there is exactly one of `name` and `name`.patch.
+    """
+    whole, patch = root / name, root / f"{name}.patch"
     if whole.is_file() and patch.is_file():
         raise OverlayError(
-            f"{path} is here both as a file and as a patch: remove one of them."
+            f"{name} is here both as a file and as a patch: remove one of them."
         )
     if not whole.is_file() and not patch.is_file():
         raise OverlayError(
-            f"{NAME} names {path}, which is here neither as a file nor as "
-            f"{path}.patch: add it or remove it from the manifest."
+            f"{NAME} names {name}, which is here neither as a file nor as "
+            f"{name}.patch: add it or remove it from the manifest."
         )
     return (patch, True) if patch.is_file() else (whole, False)
 
 
+def applied(read, changes, release, root=ROOT):
+    """
+    Return, for each of `changes`, what patched() returns: each is made on top
+    of those before it.
+    """
+    result, made = [], {}
+    for change in changes:
+        result.append(
+            patched(
+                lambda path: made[path] if path in made else read(path),
+                change.paths,
+                release,
+                root,
+            )
+        )
+        made |= result[-1]
+    return result
+
+
 def patched(read, paths, release, root=ROOT):
     """
-    Return the new contents, in bytes, of each of `paths` in `release`.
+    Return the new contents, in bytes, of each of `paths` in `release`, a dict
+    as in a Change.
 
-    `read` takes a path and returns the bytes of Django's own file, or None
-    where it has none. Raise OverlayError for a path that we don't have, a
-    patch that doesn't apply, and a file of ours that Django has as well.
+    `read` takes a path and returns the bytes of the file that there is, or
+    None where there is none. Raise OverlayError for a path that we don't have,
+    a patch that doesn't apply, and a file of ours that Django has as well.
     """
     contents = {}
-    for path in paths:
-        file, is_patch = source(path, root)
+    for path, name in paths.items():
+        file, is_patch = source(name, root)
         theirs = read(path)
         if not is_patch and theirs is None:
             contents[path] = file.read_bytes()
@@ -103,11 +160,11 @@ def patched(read, paths, release, root=ROOT):
             )
         elif theirs is None:
             raise OverlayError(
-                f"{path}.patch does not apply: Django {release} has no {path}."
+                f"{name}.patch does not apply: Django {release} has no {path}."
             )
         else:
             contents[path] = patches.apply(
-                text(f"{path}.patch", file.read_bytes()), text(path, theirs), release
+                text(f"{name}.patch", file.read_bytes()), text(path, theirs), release
             ).encode()
     return contents
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from overlay import BUILD, ROOT
+from overlay import BUILD, ROOT, manifest
 from overlay.checkout import checkout
 from overlay.console import say
 from overlay.errors import OverlayError
@@ -17,11 +17,12 @@ BRANCH = "ticket_36957"
 TEXT = "docs/pull-request.md"
 
 
-def pull_request(clone, version, root=ROOT):
+def pull_request(clone, version, root=ROOT, follow_ups=False):
     """
     Make and switch to the branch ticket_36957 of `clone`: what is checked out
     there, and our commits for Django `version` by the author that the clone's
-    git is configured with. Return the text of the pull request.
+    git is configured with; with `follow_ups`, those that the pull request does
+    without as well. Return the text of the pull request.
 
     Raise OverlayError where `clone` is not a clean clone of Django, has that
     branch, or has what our patches conflict with; it is left as it was then.
@@ -29,12 +30,17 @@ def pull_request(clone, version, root=ROOT):
     clone = Path(clone)
     text = _text(root)
     author = _check(clone)
+    changes = [
+        change
+        for change in manifest.changes(version, root)
+        if follow_ups or not change.follow_up
+    ]
     try:
         BUILD.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".pull-request-", dir=BUILD) as scratch:
             scratch = Path(scratch)
             ours = checkout(
-                scratch / "ours", version, root, author=author, date=int(time.time())
+                scratch / "ours", version, root, changes, author, int(time.time())
             )
             theirs = _apply(clone, ours, scratch / "theirs", author)
             _bring(clone, theirs)

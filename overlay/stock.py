@@ -20,6 +20,8 @@ LABELS = {
         "backends.base.test_fork",
         "backends.oracle.test_fork",
         "backends.postgresql.test_fork",
+        "transactions.tests.NonAutocommitTests"
+        ".test_block_left_after_connection_was_closed",
     ],
     "mariadb": ["backends.mysql.test_fork"],
     "sqlite": ["backends.sqlite.test_fork"],

@@ -86,18 +86,14 @@ def forked(files, version):
     Raise OverlayError for a patch that doesn't apply.
     """
     result = {path: file for path, file in files.items() if _is_package(path)}
-    paths = [
-        path
-        for change in manifest.changes(version)
-        for path in change.paths
-        if _is_package(path)
-    ]
+    changes = manifest.within("django/", manifest.changes(version))
 
     def read(path):
         return files[path].content if path in files else None
 
-    for path, content in manifest.patched(read, paths, version).items():
-        result[path] = File(content, path in files and files[path].executable)
+    for contents in manifest.applied(read, changes, version):
+        for path, content in contents.items():
+            result[path] = File(content, path in files and files[path].executable)
     return result | metadata(files, version)
 
 

@@ -70,6 +70,12 @@ def _parser():
         help="run the same tests on Django as it was released",
     )
     parser.add_argument(
+        "--commits",
+        metavar="N",
+        type=int,
+        help="run them on the fork's first N commits alone (default: on all)",
+    )
+    parser.add_argument(
         "--settings",
         metavar="MODULE",
         help="Django's settings (default: DJANGO_SETTINGS_MODULE, or ones for the "
@@ -114,7 +120,7 @@ def _run(options, rest):
     python = settings.python(driver)
     with (
         processes.unwinding(),
-        artifacts.tree(version, options.stock) as tree,
+        artifacts.tree(version, options.stock, options.commits) as tree,
         (
             _named(named, tree)
             if named
@@ -170,15 +176,15 @@ def _fork_tests(version):
     """Return the labels of the tests that the fork adds."""
     from overlay import manifest
 
-    paths = [
+    paths = dict.fromkeys(
         PurePosixPath(path)
-        for change in manifest.changes(version)
+        for change in manifest.within("tests/", manifest.changes(version))
         for path in change.paths
-    ]
+    )
     return [
         ".".join(path.with_suffix("").parts[1:])
         for path in paths
-        if path.parts[0] == "tests" and path.match("test_*.py")
+        if path.match("test_*.py")
     ]
 
 

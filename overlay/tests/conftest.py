@@ -125,6 +125,29 @@ def root(tmp_path, django):
     )
 
 
+@pytest.fixture
+def series(root):
+    """The small overlay with a second commit for the same paths."""
+    with open(root / "overlay/manifest.toml", "a") as file:
+        file.write(
+            '\n[[commit]]\nmessage = "Refs #1 -- More."\nfollow_up = true\n'
+            'paths = ["django/db/base.py", "tests/db/test_fork.py"]\n'
+        )
+    return write(
+        root,
+        {
+            "django/db/base.py.2.patch": (
+                "--- a/django/db/base.py\n+++ b/django/db/base.py\n"
+                "@@ -1,1 +1,2 @@\n     def commit(self):\n+        # Ours.\n"
+            ),
+            "tests/db/test_fork.py.2.patch": (
+                "--- a/tests/db/test_fork.py\n+++ b/tests/db/test_fork.py\n"
+                "@@ -1,1 +1,2 @@\n # Ours.\n+# Ours, too.\n"
+            ),
+        },
+    )
+
+
 def pack(archive, top, files):
     with tarfile.open(archive, "w:gz") as tar:
         for path, content in {**files, "Django.egg-info/PKG-INFO": ""}.items():

@@ -25,6 +25,14 @@ def test_tree_of_stock(root, tmp_path):
         assert (path / "tests/db/test_fork.py").read_text() == "# Ours.\n"
 
 
+def test_tree_of_the_first_commits(series, tmp_path):
+    with tree(series, tmp_path) as path:
+        assert len(log(path, "%s").splitlines()) == 4
+    with tree(series, tmp_path, commits=1) as first:
+        assert log(first, "%s").startswith("Fixed #1 ")
+        assert path.exists()
+
+
 def test_tree_is_kept(root, tmp_path):
     with tree(root, tmp_path) as first:
         (first / "seen").touch()

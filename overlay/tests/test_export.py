@@ -31,6 +31,54 @@ def test_checkout_and_export_leave_the_overlay_as_it_was(root, tmp_path, version
 
 
 @pytest.mark.parametrize("version", releases.RELEASES)
+def test_checkout_and_export_leave_commits_of_the_same_path(series, tmp_path, version):
+    before = read(series)
+    fork = checkout(tmp_path / version, version, series)
+    assert export(fork, series) == []
+    removed = [
+        series / f"{path}.2.patch"
+        for path in ("django/db/base.py", "tests/db/test_fork.py")
+    ]
+    for file in removed:
+        file.unlink()
+    assert export(fork, series) == removed
+    assert read(series) == before
+
+
+@pytest.mark.parametrize(
+    "subject, line, name",
+    [
+        ("Fixed #1 -- Added forking.", "import os\n", "base.py.patch"),
+        ("Refs #1 -- More.", "        # Ours.\n", "base.py.2.patch"),
+    ],
+)
+def test_edit_comes_back_in_its_commit(series, tmp_path, subject, line, name):
+    fork = checkout(tmp_path / "fork", "6.1.3", series)
+    before = read(series)
+    edit(fork / "django/db/base.py", line, f"{line}{line}")
+    for message in (None, f"fixup! {subject}"):
+        if message:
+            commit(fork, message)
+        with pytest.raises(OverlayError, match="changed by 2 commits.* --autosquash"):
+            export(fork, series)
+        assert read(series) == before
+    git(
+        fork,
+        *(*IDENTITY, "-c", "sequence.editor=:", "-c", "commit.gpgsign=false"),
+        *("rebase", "--quiet", "-i", "--autosquash", "HEAD~4"),
+    )
+    assert export(fork, series) == [series / "django/db" / name]
+    assert read(checkout(tmp_path / "again", "6.1.3", series)) == read(fork)
+
+
+def test_commit_of_a_shared_path_that_is_gone_is_an_error(series, tmp_path):
+    fork = checkout(tmp_path / "fork", "6.1.3", series)
+    git(fork, *IDENTITY, "commit", "--quiet", "--no-gpg-sign", "--amend", "-m", "Other")
+    with pytest.raises(OverlayError, match="has 0 commits 'Refs #1 -- More.'"):
+        export(fork, series)
+
+
+@pytest.mark.parametrize("version", releases.RELEASES)
 def test_export_restores_what_is_missing_here(root, tmp_path, version):
     directory = checkout(tmp_path / version, version, root)
     before = read(root)
@@ -251,14 +299,14 @@ def test_failed_write_leaves_everything_as_it_was(root, fork, monkeypatch):
 
 @pytest.mark.parametrize("version", releases.RELEASES)
 def test_checkout_and_export_leave_this_repository_as_it_was(tmp_path, version):
-    paths = [path for change in manifest.changes() for path in change.paths]
+    names = [name for change in manifest.changes() for name in change.paths.values()]
     copy = tmp_path / "copy"
-    for file in [ROOT / manifest.NAME, *(manifest.source(path)[0] for path in paths)]:
+    for file in [ROOT / manifest.NAME, *(manifest.source(name)[0] for name in names)]:
         target = copy / file.relative_to(ROOT)
         os.makedirs(target.parent, exist_ok=True)
         shutil.copyfile(file, target)
     before = read(copy)
-    assert len(before) == 1 + len(paths)
+    assert len(before) == 1 + len(names)
     fork = checkout(tmp_path / "fork", version, copy)
     assert export(fork, copy) == []
     assert read(copy) == before

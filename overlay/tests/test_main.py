@@ -41,10 +41,12 @@ def test_pull_request_prints_nothing_but_its_text(monkeypatch, capsys):
     monkeypatch.setattr(
         pull_request_module,
         "pull_request",
-        lambda clone, version: f"{clone} {version}\n",
+        lambda clone, version, follow_ups: f"{clone} {version} {follow_ups}\n",
     )
     assert __main__.main(["pull-request", "clone"]) == 0
-    assert capsys.readouterr().out == "clone 6.1.3\n"
+    assert capsys.readouterr().out == "clone 6.1.3 False\n"
+    assert __main__.main(["pull-request", "--all", "clone"]) == 0
+    assert capsys.readouterr().out == "clone 6.1.3 True\n"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,13 @@ def test_changes_are_in_order_with_their_messages(root):
     first, second = manifest.changes(root=root)
     assert first.message.startswith("Fixed #1 -- Added forking.\n\n")
     assert first.message.endswith("\n# not a comment.\n")
-    assert first.paths == ("django/db/base.py", "tests/db/test_fork.py")
-    assert second == ("Fixed #3 -- Documented forking.\n", ("docs/db.txt",))
+    assert first.subject == "Fixed #1 -- Added forking."
+    assert list(first.paths) == ["django/db/base.py", "tests/db/test_fork.py"]
+    assert second == (
+        "Fixed #3 -- Documented forking.\n",
+        {"docs/db.txt": "docs/db.txt"},
+        False,
+    )
 
 
 def test_since_leaves_a_path_out_of_releases_before(root):
@@ -18,6 +23,10 @@ def test_since_leaves_a_path_out_of_releases_before(root):
     assert len(manifest.changes("6.0.10", root)) == 1
     assert len(manifest.changes("6.1.3", root)) == 2
     assert len(manifest.changes("10.0", root)) == 2
+
+
+def named(paths):
+    return {path: path for path in paths}
 
 
 def commit(paths, rest=""):
@@ -34,7 +43,11 @@ def commit(paths, rest=""):
         (commit('"django/a.py"'), "list of paths"),
         (commit(["django/a.py"], "since = 6.1\n"), "is a table"),
         (commit(["django/a.py", "django/a.py"]), "django/a.py twice"),
-        (commit(["django/a.py"]) + commit(["django/a.py"]), "django/a.py twice"),
+        (commit(["django/a.py"], "follow_up = 1\n"), "true or false"),
+        (
+            commit(["django/a.py"], "follow_up = true\n") + commit(["django/b.py"]),
+            "commit 2 comes after a follow-up",
+        ),
         (commit(["README.md"]), "'README.md' is not a path"),
         (commit(["overlay/git.py"]), "'overlay/git.py' is not a path"),
         (commit(["django/../x.py"]), "is not a path"),
@@ -59,7 +72,7 @@ def test_missing_manifest_is_an_error(tmp_path):
 def test_patched_applies_patches_and_takes_whole_files(root):
     paths = ["django/db/base.py", "tests/db/test_fork.py"]
     theirs = {"django/db/base.py": BASE.encode()}
-    contents = manifest.patched(theirs.get, paths, "6.1.3", root)
+    contents = manifest.patched(theirs.get, named(paths), "6.1.3", root)
     assert list(contents) == paths
     assert b"import copy\nimport os\n" in contents["django/db/base.py"]
     assert contents["tests/db/test_fork.py"] == b"# Ours.\n"
@@ -77,10 +90,35 @@ def test_patched_applies_patches_and_takes_whole_files(root):
 )
 def test_what_can_not_be_patched_is_an_error(root, theirs, paths, reason):
     with pytest.raises(OverlayError, match=reason):
-        manifest.patched(theirs.get, paths, "6.1.3", root)
+        manifest.patched(theirs.get, named(paths), "6.1.3", root)
+
+
+def test_commits_that_change_the_same_path_have_patches_of_their_own(series):
+    first, docs, third = manifest.changes("6.1.3", series)
+    assert third.paths == {
+        "django/db/base.py": "django/db/base.py.2",
+        "tests/db/test_fork.py": "tests/db/test_fork.py.2",
+    }
+    assert third.follow_up
+    theirs = {"django/db/base.py": BASE.encode(), "docs/db.txt": b"Databases\n"}
+    contents = manifest.applied(theirs.get, [first, docs, third], "6.1.3", series)
+    assert [list(each) for each in contents] == [
+        list(change.paths) for change in (first, docs, third)
+    ]
+    assert b"\nimport os\n" in contents[2]["django/db/base.py"]
+    assert b"commit(self):\n        # Ours.\n" in contents[2]["django/db/base.py"]
+    assert contents[0]["tests/db/test_fork.py"] == b"# Ours.\n"
+    assert contents[2]["tests/db/test_fork.py"] == b"# Ours.\n# Ours, too.\n"
+    with pytest.raises(OverlayError, match="base.py.2.patch does not apply"):
+        manifest.applied({}.get, [third], "6.1.3", series)
+
+
+def test_within_leaves_out_other_paths(series):
+    changes = manifest.within("docs/", manifest.changes("6.1.3", series))
+    assert [list(change.paths) for change in changes] == [["docs/db.txt"]]
 
 
 def test_path_as_file_and_as_patch_is_an_error(root):
     write(root, {"django/db/base.py": ""})
     with pytest.raises(OverlayError, match="both as a file and as a patch"):
-        manifest.patched({}.get, ["django/db/base.py"], "6.1.3", root)
+        manifest.patched({}.get, named(["django/db/base.py"]), "6.1.3", root)

@@ -74,6 +74,15 @@ def test_branch_has_the_commits_by_the_configured_author(clone, root, tmp_path):
     assert os.listdir(tmp_path / "build") == []
 
 
+def test_follow_ups_are_made_if_asked_for(clone, series):
+    make(clone, series)
+    assert "Refs #1 -- More." not in log(clone, "%s")
+    git(clone, "checkout", "--quiet", "main")
+    git(clone, "branch", "--quiet", "-D", pull_request.BRANCH)
+    pull_request.pull_request(clone, "6.1.3", series, follow_ups=True)
+    assert log(clone, "%s").startswith("Refs #1 -- More.\nFixed #3 ")
+
+
 def test_clone_has_every_object_of_the_branch(clone, root):
     make(clone, root)
     # Fails where one was borrowed from the temporary repositories.

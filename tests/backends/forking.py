@@ -1,7 +1,7 @@
-import _imp
 import contextlib
-import ctypes
 import faulthandler
+import io
+import logging
 import multiprocessing
 import os
 import signal
@@ -11,7 +11,6 @@ import threading
 import time
 import traceback
 import warnings
-from unittest import mock
 
 # How many seconds a forked process has for what a test asks of it.
 TIMEOUT = 10
@@ -90,44 +89,13 @@ def run_in_fork(func):
     return result
 
 
-def run_in_c_fork(func, child_hook=False):
-    """
-    Return the result of calling func() in a process that is forked in C, as
-    uWSGI does, without any at-fork hook but possibly the child's.
-    """
-    pipe, child_pipe = multiprocessing.Pipe()
-    # Python 3.13+ requires it for PyOS_AfterFork_Child(), which releases it.
-    _imp.acquire_lock()
-    if (pid := ctypes.PyDLL(None).fork()) == 0:
-        try:
-            end_in_time()
-            if child_hook:
-                ctypes.pythonapi.PyOS_AfterFork_Child()
-            else:
-                _imp.release_lock()
-            child_pipe.send(_outcome(func))
-        finally:
-            os._exit(0)
-    _imp.release_lock()
-    child_pipe.close()
-    try:
-        result, error = receive(pipe)
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        pipe.close()
-    if error:
-        raise AssertionError(f"In the child process:\n{error}")
-    return result
-
-
 @contextlib.contextmanager
-def script(source, *args, options=()):
+def script(source, *args):
     """
     Start a Python script, and kill it on exit along with all that it forked.
     """
     process = subprocess.Popen(
-        [sys.executable, *options, "-c", source, *args],
+        [sys.executable, "-c", source, *args],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -144,13 +112,13 @@ def script(source, *args, options=()):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def run_script(source, *args, options=()):
+def run_script(source, *args):
     """
     Return the standard output of a Python script, which forks and whose
     processes end as Python's do. Raise AssertionError if it doesn't end in
     time or has any other output.
     """
-    with script(source, *args, options=options) as process:
+    with script(source, *args) as process:
         try:
             stdout, stderr = process.communicate(timeout=2 * TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -189,25 +157,19 @@ def in_thread(manager):
 
 
 @contextlib.contextmanager
-def held(target, name):
+def captured_logs():
     """
-    Have the threads that call a method wait, after they called it, until exit.
-    Yield an event that is set when one of them does.
+    Yield a stream of what is logged about wrappers, in a forked process as
+    well, which has a copy of it.
     """
-    method = getattr(target, name)
-    reached, leave = threading.Event(), threading.Event()
-
-    def hold(*args, **kwargs):
-        result = method(*args, **kwargs)
-        reached.set()
-        leave.wait()
-        return result
-
-    with mock.patch.object(target, name, hold):
-        try:
-            yield reached
-        finally:
-            leave.set()
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger = logging.getLogger("django.db.backends.base")
+    logger.addHandler(handler)
+    try:
+        yield stream
+    finally:
+        logger.removeHandler(handler)
 
 
 def wait_until(condition, seconds=TIMEOUT):

@@ -1,5 +1,7 @@
 import os
+import threading
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from backends.forking import in_thread, run_in_fork
 
@@ -59,7 +61,35 @@ class SignalForkTests(SimpleTestCase):
     def test_signals_of_queries_and_requests(self):
         for signal in [connection_created, request_started]:
             with self.subTest(signal=signal), in_thread(signal.lock):
-                self.assertIs(
-                    run_in_fork(lambda: signal.lock.acquire(blocking=False)), True
-                )
+                # It takes the lock, and nobody listens to this sender.
+                self.assertIs(run_in_fork(lambda: self.connected(signal)), True)
                 self.assertIs(signal.lock.acquire(blocking=False), False)
+
+    def connected(self, signal):
+        signal.connect(self.receiver, sender=type(self))
+        return signal.disconnect(self.receiver, sender=type(self))
+
+    def test_threads_of_child_share_lock(self):
+        signal = Signal()
+
+        def child():
+            barrier = threading.Barrier(8)
+
+            def lock(_):
+                barrier.wait()
+                return signal._renew_lock()
+
+            with ThreadPoolExecutor(8) as executor:
+                return len(set(map(id, executor.map(lock, range(8)))))
+
+        with in_thread(signal.lock):
+            self.assertEqual(run_in_fork(child), 1)
+
+    def test_unhashable(self):
+        class UnhashableSignal(Signal):
+            def __eq__(self, other):
+                return True
+
+        signal = UnhashableSignal()
+        signal.connect(self.receiver)
+        self.check_send(signal)

@@ -1,6 +1,5 @@
 import contextlib
 import gc
-import io
 import logging
 import os
 import socket
@@ -10,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from backends.forking import (
+    captured_logs,
     descriptor_of,
     forked,
     in_thread,
     receive,
-    run_in_c_fork,
     run_in_fork,
     run_script,
     wait_until,
@@ -30,8 +29,8 @@ from django.db import (
     connections,
     transaction,
 )
+from django.db.backends.base import base
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 from django.db.models import Value
 from django.test import SimpleTestCase, TransactionTestCase, skipUnlessDBFeature
 
@@ -57,7 +56,7 @@ class UnknownWrapper(BaseDatabaseWrapper):
     ops_class = mock.Mock
 
     def __init__(self):
-        super().__init__({})
+        super().__init__({}, "fork")
         self.connection = DriverConnection()
 
 
@@ -78,7 +77,8 @@ class SocketConnection:
 class SocketWrapper(UnknownWrapper):
     def __init__(self):
         super().__init__()
-        self.settings_dict = connection.settings_dict
+        self.connection = None
+        self.settings_dict = {**connection.settings_dict, "CONN_MAX_AGE": None}
 
     def get_connection_params(self):
         return {}
@@ -96,6 +96,48 @@ class SocketWrapper(UnknownWrapper):
 class BrokenWrapper(UnknownWrapper):
     def _discard(self):
         raise ValueError("broken")
+
+
+class BrokenCloseWrapper(SocketWrapper):
+    def close(self):
+        raise ValueError("broken")
+
+
+class RoleWrapper(SocketWrapper):
+    """Remember what it told the session until close(), as others do."""
+
+    role = None
+
+    def set_role(self, role):
+        self.ensure_connection()
+        if self.role != role:
+            self.connection.socket.send(role)
+            self.role = role
+
+    def close(self):
+        super().close()
+        self.role = None
+
+
+class QueryingWrapper(SocketWrapper):
+    def close(self):
+        super().close()
+        self.ensure_connection()
+
+
+class IndependentWrapper(SocketWrapper):
+    def connect(self):
+        # It doesn't call super().
+        self.connection = SocketConnection()
+        self.autocommit = self.settings_dict["AUTOCOMMIT"]
+
+
+def socket_wrapper(test, wrapper_class=SocketWrapper):
+    """Return a connected wrapper and its connection."""
+    wrapper = wrapper_class()
+    wrapper.connect()
+    test.addCleanup(wrapper.connection.close)
+    return wrapper, wrapper.connection
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
@@ -128,60 +170,15 @@ class WrapperForkTests(SimpleTestCase):
             self.assertEqual(run_in_fork(child), deallocated)
             self.assertEqual(DriverConnection.deallocated, deallocated)
 
-    def test_unknown_driver_at_exit(self):
-        script = (
-            "import os, sys\n"
-            "import django\n"
-            "from django.conf import settings\n"
-            "settings.configure()\n"
-            "django.setup()\n"
-            "from django.db.backends.base.base import BaseDatabaseWrapper\n"
-            "class Connection:\n"
-            "    def __del__(self):\n"
-            "        os.write(1, b'deallocated\\n')\n"
-            "class Wrapper(BaseDatabaseWrapper):\n"
-            "    client_class = creation_class = features_class = str\n"
-            "    introspection_class = ops_class = str\n"
-            "wrapper = Wrapper({'TIME_ZONE': None})\n"
-            "wrapper.connection = Connection()\n"
-            "if (pid := os.fork()) == 0:\n"
-            "    sys.exit()\n"
-            "print(os.waitpid(pid, 0)[1], flush=True)\n"
-        )
-        # By the parent alone.
-        self.assertEqual(run_script(script), "0\ndeallocated\n")
-
-    def socket_wrapper(self):
-        wrapper = SocketWrapper()
-        wrapper.connect()
-        self.addCleanup(wrapper.connection.close)
-        return wrapper, wrapper.connection
-
-    def test_driver_with_socket(self):
-        for fork in (run_in_fork, run_in_c_fork):
-            with self.subTest(fork=fork.__name__):
-                wrapper, inherited = self.socket_wrapper()
-
-                def child():
-                    wrapper.close_if_unusable_or_obsolete()
-                    os.write(inherited.fileno(), b"child")
-                    return wrapper.connection, os.read(inherited.fileno(), 1)
-
-                self.assertEqual(fork(child), (None, b""))
-                self.assertIs(wrapper.connection, inherited)
-                inherited.socket.send(b"parent")
-                # Nothing of what the child wrote.
-                self.assertEqual(inherited.server.recv(16), b"parent")
-
     def test_driver_with_closed_socket(self):
-        wrapper, inherited = self.socket_wrapper()
+        wrapper, inherited = socket_wrapper(self)
         inherited.socket.close()
         self.assertEqual(inherited.fileno(), -1)
         self.assertIsNone(run_in_fork(lambda: wrapper.connection))
         self.assertIs(wrapper.connection, inherited)
 
     def test_driver_with_reused_descriptor(self):
-        wrapper, inherited = self.socket_wrapper()
+        wrapper, inherited = socket_wrapper(self)
         reader, writer = os.pipe()
         self.addCleanup(os.close, writer)
         self.addCleanup(os.close, reader)
@@ -195,21 +192,50 @@ class WrapperForkTests(SimpleTestCase):
         self.assertEqual(run_in_fork(child), (None, b"pipe"))
         self.assertIs(wrapper.connection, inherited)
 
+    def test_state_of_subclass_of_another_thread(self):
+        wrapper, _ = socket_wrapper(self, RoleWrapper)
+        wrapper.set_role(b"alice")
+        # The wrappers of other tests may be broken.
+        gc.collect()
+
+        def fork_in_thread():
+            return run_in_fork(lambda: (wrapper.role, logs.getvalue()))
+
+        with captured_logs() as logs, ThreadPoolExecutor(1) as executor:
+            # It can't be used, and that's no error.
+            role = executor.submit(fork_in_thread).result()
+            self.assertEqual(role, (b"alice", ""))
+            wrapper.inc_thread_sharing()
+            role = executor.submit(fork_in_thread).result()
+            self.assertEqual(role, (None, ""))
+
+    def test_broken_close(self):
+        wrappers = [
+            socket_wrapper(self, wrapper_class)[0]
+            for wrapper_class in (SocketWrapper, BrokenCloseWrapper, SocketWrapper)
+        ]
+        for wrapper in wrappers:
+            wrapper.set_autocommit(False)
+
+        def child():
+            discarded = [wrapper.connection for wrapper in wrappers]
+            return discarded, [wrapper.get_autocommit() for wrapper in wrappers]
+
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        self.assertEqual(run_in_fork(child), ([None] * 3, [False] * 3))
+
     def test_broken_wrapper(self):
         wrappers = [UnknownWrapper(), BrokenWrapper(), UnknownWrapper()]
-        logs = io.StringIO()
-        handler = logging.StreamHandler(logs)
-        logger = logging.getLogger("django.db.backends.fork")
-        logger.addHandler(handler)
-        self.addCleanup(logger.removeHandler, handler)
 
         def child():
             return [wrapper.connection for wrapper in wrappers], logs.getvalue()
 
-        connections, output = run_in_fork(child)
+        with captured_logs() as logs:
+            connections, output = run_in_fork(child)
+            self.assertEqual(logs.getvalue(), "")
         self.assertEqual(connections, [None, None, None])
-        self.assertIn("Error discarding a connection after fork() (broken).", output)
-        self.assertEqual(logs.getvalue(), "")
+        self.assertIn("Error discarding a connection after fork(): broken", output)
         for wrapper in wrappers:
             self.assertIsInstance(wrapper.connection, DriverConnection)
 
@@ -245,13 +271,84 @@ class WrapperForkTests(SimpleTestCase):
 
     def test_fork_unavailable(self):
         script = (
-            "import os\n"
+            "import os, sys\n"
             "del os.fork, os.register_at_fork\n"
+            # As on platforms without shared libraries.
+            "sys.modules['ctypes'] = None\n"
             "from django.dispatch import Signal\n"
             "from django.db.backends.base.base import BaseDatabaseWrapper\n"
             "print(BaseDatabaseWrapper.__name__)\n"
         )
         self.assertEqual(run_script(script), "BaseDatabaseWrapper\n")
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
+class DiscardTests(SimpleTestCase):
+    """What a child finds when it opens a connection or checks its age."""
+
+    fork = staticmethod(run_in_fork)
+
+    def test_driver_with_socket(self):
+        wrapper, inherited = socket_wrapper(self)
+
+        def child():
+            wrapper.close_if_unusable_or_obsolete()
+            os.write(inherited.fileno(), b"child")
+            return wrapper.connection, os.read(inherited.fileno(), 1)
+
+        self.assertEqual(self.fork(child), (None, b""))
+        self.assertIs(wrapper.connection, inherited)
+        inherited.socket.send(b"parent")
+        # Nothing of what the child wrote.
+        self.assertEqual(inherited.server.recv(16), b"parent")
+
+    def test_state_of_subclass(self):
+        wrapper, inherited = socket_wrapper(self, RoleWrapper)
+        wrapper.set_role(b"alice")
+
+        def child():
+            wrapper.close_if_unusable_or_obsolete()
+            wrapper.set_role(b"alice")
+            role = wrapper.connection.server.recv(16)
+            return role, wrapper.connection is inherited
+
+        self.assertEqual(self.fork(child), (b"alice", False))
+        self.assertIs(wrapper.connection, inherited)
+        self.assertEqual(wrapper.role, b"alice")
+
+    def test_close_that_queries(self):
+        wrapper, inherited = socket_wrapper(self, QueryingWrapper)
+
+        def child():
+            wrapper.close_if_unusable_or_obsolete()
+            return wrapper.connection is inherited
+
+        self.assertIs(self.fork(child), False)
+
+    def test_own_connection(self):
+        other, inherited = socket_wrapper(self)
+        wrapper = IndependentWrapper()
+
+        def child():
+            wrapper.ensure_connection()
+            own = wrapper.connection
+            for each in (other, wrapper):
+                each.close_if_unusable_or_obsolete()
+                each.ensure_connection()
+            return wrapper.connection is own, other.connection is inherited
+
+        self.assertEqual(self.fork(child), (True, False))
+
+    def test_process_lock_held(self):
+        wrapper = UnknownWrapper()
+
+        def child():
+            wrapper.close_if_unusable_or_obsolete()
+            with base._process_lock():
+                return wrapper.connection
+
+        with in_thread(base._process_lock()):
+            self.assertIsNone(self.fork(child))
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
@@ -333,11 +430,6 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
 
         with ThreadPoolExecutor(1) as executor:
             self.assertEqual(executor.submit(fork_in_thread).result(), (False, True))
-
-    def test_connection_created_lock_held(self):
-        with in_thread(connection_created.lock):
-            self.assertIs(run_in_fork(self.used), False)
-        self.assertIs(self.used(), True)
 
     def check_in_atomic(self, child, block=None):
         with block or transaction.atomic():
@@ -472,38 +564,58 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
         self.assertIs(self.used(), True)
         self.assertEqual(self.roots(), [1])
 
-    def test_autocommit_off(self):
-        def child():
-            return self.used(), transaction.get_autocommit()
-
+    def check_autocommit_off(self, child, fork=run_in_fork):
         transaction.set_autocommit(False)
         try:
-            self.assertEqual(Square.objects.count(), 0)
-            self.assertEqual(run_in_fork(child), (False, True))
+            self.assertEqual(self.roots(), [])
+            result = fork(child)
             self.assertIs(transaction.get_autocommit(), False)
             self.assertIs(self.used(), True)
         finally:
             transaction.rollback()
             transaction.set_autocommit(True)
+        return result
 
-    def test_autocommit_off_atomic_left(self):
-        block = transaction.atomic()
+    def rolled_back(self):
+        Square.objects.create(root=1, square=1)
+        transaction.rollback()
+        return self.used(), self.roots()
 
+    def test_autocommit_off(self):
+        self.assertEqual(self.check_autocommit_off(self.rolled_back), (False, []))
+        self.assertEqual(self.roots(), [])
+
+    def test_autocommit_off_in_thread(self):
+        def check():
+            try:
+                self.inherited = None
+                self.used()
+                self.inherited = connection.connection
+                return self.check_autocommit_off(self.rolled_back)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(1) as executor:
+            self.assertEqual(executor.submit(check).result(), (False, []))
+        self.assertEqual(self.roots(), [])
+
+    def test_autocommit_off_until_closed(self):
+        for close in (connection.close, close_old_connections):
+            with self.subTest(close=close):
+
+                def child():
+                    close()
+                    return self.used(), transaction.get_autocommit()
+
+                self.assertEqual(self.check_autocommit_off(child), (False, True))
+
+    def test_autocommit_off_in_first_connection(self):
         def child():
-            self.refused()
-            block.__exit__(None, None, None)
-            return self.used(), connection.in_atomic_block
+            modes = [transaction.get_autocommit()]
+            connection.close()
+            return [*modes, transaction.get_autocommit()]
 
-        transaction.set_autocommit(False)
-        try:
-            with block:
-                self.assertEqual(Square.objects.count(), 0)
-                self.assertEqual(run_in_fork(child), (False, False))
-                self.assertIs(self.used(), True)
-            self.assertIs(transaction.get_autocommit(), False)
-        finally:
-            transaction.rollback()
-            transaction.set_autocommit(True)
+        self.assertEqual(self.check_autocommit_off(child), [False, True])
 
     def test_health_check(self):
         self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
@@ -647,38 +759,3 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
             self.assertIs(run_in_fork(child), False)
             cursor.execute("SELECT 1")
             self.assertEqual(cursor.fetchone(), (1,))
-
-    def test_fork_in_c(self):
-        def child():
-            close_old_connections()
-            return self.used()
-
-        self.assertIs(run_in_c_fork(child), False)
-        self.assertIs(self.used(), True)
-
-    def test_fork_in_c_in_atomic(self):
-        def child():
-            close_old_connections()
-            return self.refused()
-
-        with transaction.atomic():
-            Square.objects.create(root=1, square=1)
-            self.assertIs(run_in_c_fork(child), True)
-            self.assertIs(self.used(), True)
-        connection.close()
-        self.assertEqual(self.roots(), [1])
-
-    def test_fork_in_c_connect(self):
-        wrapper = connection.copy()
-        self.addCleanup(wrapper.close)
-
-        def child():
-            wrapper.ensure_connection()
-            return self.used()
-
-        self.assertIs(run_in_c_fork(child), False)
-        self.assertIs(self.used(), True)
-
-    def test_fork_in_c_with_child_hook(self):
-        self.assertIs(run_in_c_fork(self.used, child_hook=True), False)
-        self.assertIs(self.used(), True)

@@ -2,10 +2,10 @@ import gc
 import os
 import unittest
 
-from backends.forking import run_in_c_fork, run_in_fork, run_script
+from backends.forking import run_in_fork, run_script
 from backends.forking_scripts import CONNECT, ScriptForkTestsMixin
 
-from django.db import ProgrammingError, close_old_connections, connection, transaction
+from django.db import ProgrammingError, connection, transaction
 from django.test import TransactionTestCase
 
 from ..models import Square
@@ -122,19 +122,6 @@ class ForkTests(TransactionTestCase):
             return [self.session()]
 
         self.check_fork(run_in_fork, child)
-
-    def test_fork_in_c(self):
-        def child():
-            close_old_connections()
-            return [self.session()]
-
-        self.check_fork(run_in_c_fork, child)
-
-    def test_fork_in_c_with_child_hook(self):
-        self.check_fork(
-            lambda child: run_in_c_fork(child, child_hook=True),
-            lambda: [self.session()],
-        )
 
     def check_exit(self, statement, status):
         settings = ScriptForkTestsMixin.script_settings(self)

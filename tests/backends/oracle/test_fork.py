@@ -88,7 +88,7 @@ if (pid := os.fork() if fork else ctypes.PyDLL(None).fork()) == 0:
     gc.collect()
     wrapper.close()
     wrapper.close_pool()
-    sys.exit()
+    os._exit(0)
 status = os.waitpid(pid, 0)[1]
 print("parent", status, (wrapper.connection, wrapper.pool) == inherited)
 """

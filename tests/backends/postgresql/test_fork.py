@@ -11,7 +11,6 @@ from backends.forking import (
     held,
     in_thread,
     receive,
-    run_in_c_fork,
     run_in_fork,
     run_script,
     socket_of,
@@ -19,7 +18,6 @@ from backends.forking import (
 )
 from backends.forking_scripts import CONNECT, ScriptForkTestsMixin
 
-from django.core.signals import request_finished, request_started
 from django.db import (
     DEFAULT_DB_ALIAS,
     Error,
@@ -30,7 +28,6 @@ from django.db import (
     connections,
     transaction,
 )
-from django.db.backends.signals import connection_created
 from django.test import TransactionTestCase
 
 try:
@@ -261,6 +258,35 @@ class ForkTestsMixin(ScriptForkTestsMixin):
     def test_sigterm(self):
         self.assertEqual(self.check_exit("signal.raise_signal(15)"), -15)
 
+    def test_search_path_of_subclass(self):
+        class DatabaseWrapper(type(self.default)):
+            """Set the search path once for each session, as for tenants."""
+
+            schema = None
+
+            def _cursor(self, name=None):
+                cursor = super()._cursor(name)
+                if self.schema is None:
+                    cursor.execute("SET search_path = fork")
+                    self.schema = "fork"
+                return cursor
+
+            def close(self):
+                super().close()
+                self.schema = None
+
+        def schema():
+            with self.connection.cursor() as cursor:
+                cursor.execute("SHOW search_path")
+                return cursor.fetchone()
+
+        self.connection = self.new_connection(self.pool, wrapper_class=DatabaseWrapper)
+        self.assertEqual(schema(), ("fork",))
+        parent = self.session()
+        child, child_schema = run_in_fork(lambda: (self.session(), schema()))
+        self.assertDistinct(parent, child)
+        self.assertEqual(child_schema, ("fork",))
+
     def test_thread(self):
         @contextlib.contextmanager
         def opened():
@@ -374,44 +400,6 @@ class ForkTestsMixin(ScriptForkTestsMixin):
         with self.assertLogs("psycopg.pool") if self.pool else contextlib.nullcontext():
             close_old_connections()
             self.assertNotEqual(self.session(), parent)
-
-    def test_signals_lock_held(self):
-        def child():
-            request_started.send(sender=None)
-            session = self.session()
-            request_finished.send(sender=None)
-            return session
-
-        parent = self.session()
-        with in_thread(connection_created.lock), in_thread(request_started.lock):
-            self.assertDistinct(parent, run_in_fork(child))
-
-    def test_fork_in_c(self):
-        def child():
-            close_old_connections()
-            return self.session()
-
-        parent = self.session()
-        self.assertDistinct(parent, run_in_c_fork(child))
-        self.assertEqual(self.session(), parent)
-
-    def test_fork_in_c_descriptors(self):
-        self.session()
-        self.check_descriptors(self.connection.connection, fork=run_in_c_fork)
-        self.session()
-
-    def test_fork_in_c_with_child_hook(self):
-        parent = self.session()
-        self.assertDistinct(parent, run_in_c_fork(self.session, child_hook=True))
-        self.assertEqual(self.session(), parent)
-
-    def test_fork_in_c_with_threads(self):
-        def child():
-            return self.sessions_of_threads()
-
-        parent = self.session()
-        self.assertDistinct(parent, *run_in_c_fork(child))
-        self.assertEqual(self.session(), parent)
 
     def sessions_of_threads(self, number=4):
         """Have threads open connections at once and return their sessions."""
@@ -588,15 +576,6 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         pool = self.connection.pool
         self.check_close(pool.close)
         self.assertIs(pool.closed, False)
-
-    def test_idle_connections_descriptors(self):
-        self.session()
-        pool = self.connection.pool
-        idle = [pool.getconn() for _ in range(2)]
-        for raw in idle:
-            pool.putconn(raw)
-        self.check_descriptors(self.connection.connection, *idle)
-        self.session()
 
     def test_unused_pool(self):
         # It isn't open yet when the process is forked.

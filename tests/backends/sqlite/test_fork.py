@@ -1,13 +1,25 @@
+import _sqlite3
+import contextlib
+import ctypes
 import os
+import sqlite3
 import tempfile
+import threading
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from backends.forking import run_in_c_fork, run_in_fork, run_script
+from backends.forking import (
+    TIMEOUT,
+    captured_logs,
+    forked,
+    in_thread,
+    receive,
+    run_in_fork,
+)
 
 from django.db import (
     ProgrammingError,
-    close_old_connections,
     connection,
     connections,
     transaction,
@@ -15,48 +27,6 @@ from django.db import (
 from django.test import TransactionTestCase
 
 from ..models import Square
-
-# Fork within a transaction and end the child as Python's processes end, which
-# clears modules and deallocates what they refer to.
-EXIT_SCRIPT = """
-import os, sys
-
-import django
-from django.conf import settings
-from backends.forking import end_in_time
-
-name, mode, rows = sys.argv[1:]
-engine = {"ENGINE": "django.db.backends.sqlite3", "NAME": name}
-settings.configure(DATABASES={"default": engine})
-django.setup()
-
-from django.db import connection, transaction
-
-
-def count(wrapper):
-    with wrapper.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM number")
-        return cursor.fetchone()[0]
-
-
-with connection.cursor() as cursor:
-    cursor.execute(f"PRAGMA journal_mode = {mode}")
-    # Many rows don't stay in memory.
-    cursor.execute("PRAGMA cache_size = 5")
-    cursor.execute("CREATE TABLE number (number integer)")
-    with transaction.atomic():
-        cursor.executemany("INSERT INTO number VALUES (%s)", [[1]] * int(rows))
-        if (pid := os.fork()) == 0:
-            end_in_time()
-            print(count(connection.copy()), flush=True)
-            sys.exit()
-        status = os.waitpid(pid, 0)[1]
-        print(status, count(connection), flush=True)
-connection.close()
-cursor = connection.cursor()
-cursor.execute("PRAGMA integrity_check")
-print(count(connection), *cursor.fetchone())
-"""
 
 
 @unittest.skipUnless(connection.vendor == "sqlite", "SQLite tests")
@@ -74,8 +44,8 @@ class MemoryForkTests(TransactionTestCase):
             return Square.objects.count()
 
         # Each process has its own copy.
-        self.assertEqual(run_in_fork(child), 2)
-        self.assertEqual(run_in_c_fork(child), 2)
+        with in_thread(connection._thread_sharing_lock):
+            self.assertEqual(run_in_fork(child), 2)
         self.assertEqual(Square.objects.count(), 1)
 
 
@@ -126,17 +96,104 @@ class FileForkTestsMixin:
         self.assertIs(run_in_fork(self.used), False)
         self.check_intact(1)
 
-    def test_fork_in_c(self):
+    def test_parent_closes_first(self):
+        def child(pipe):
+            self.count()
+            pipe.send(self.wrapper.connection is self.inherited)
+            pipe.recv()
+            self.insert()
+            self.wrapper.close()
+            pipe.send("committed")
+
+        with forked(child) as (_, pipe):
+            self.assertIs(receive(pipe), False)
+            self.wrapper.close()
+            pipe.send("closed")
+            self.assertEqual(receive(pipe), "committed")
+        with sqlite3.connect(self.name) as connection:
+            count = connection.execute("SELECT count(*) FROM number").fetchone()
+        connection.close()
+        self.assertEqual(count, (1,))
+
+    def test_read_transaction(self):
         def child():
-            close_old_connections()
-            return self.used()
+            return self.count(), self.wrapper.connection is self.inherited
 
-        self.assertIs(run_in_c_fork(child), False)
+        self.insert()
+        with self.wrapper.cursor() as cursor:
+            cursor.execute("SELECT * FROM number UNION ALL SELECT 2")
+            self.assertEqual(cursor.fetchone(), (1,))
+            self.assertEqual(run_in_fork(child), (1, False))
+            self.assertEqual(cursor.fetchall(), [(2,)])
         self.check_intact(1)
 
-    def test_fork_in_c_with_child_hook(self):
-        self.assertIs(run_in_c_fork(self.used, child_hook=True), False)
+    def test_allocating_in_another_thread(self):
+        """A child that doesn't use SQLite needs none of its locks."""
+        library = ctypes.CDLL(_sqlite3.__file__)
+        if not hasattr(library, "sqlite3_mutex_alloc"):
+            self.skipTest("Python's SQLite doesn't tell of its locks.")
+        library.sqlite3_mutex_alloc.restype = ctypes.c_void_p
+        # SQLITE_MUTEX_STATIC_MEM
+        mutex = ctypes.c_void_p(library.sqlite3_mutex_alloc(3))
+
+        @contextlib.contextmanager
+        def allocating():
+            library.sqlite3_mutex_enter(mutex)
+            try:
+                yield
+            finally:
+                library.sqlite3_mutex_leave(mutex)
+
+        with in_thread(allocating()):
+            self.assertIsNone(run_in_fork(lambda: self.wrapper.connection))
+        self.check_intact(0)
+
+    def test_querying_in_another_thread(self):
+        reached, leave = threading.Event(), threading.Event()
+
+        def wait():
+            reached.set()
+            leave.wait(TIMEOUT)
+
+        def query():
+            wrapper = self.wrapper.copy()
+            with wrapper.cursor() as cursor:
+                wrapper.connection.create_function("wait", 0, wait)
+                cursor.execute("SELECT wait()")
+            wrapper.close()
+
+        with ThreadPoolExecutor(1) as executor:
+            queried = executor.submit(query)
+            try:
+                self.assertIs(reached.wait(TIMEOUT), True)
+                self.assertIs(run_in_fork(self.used), False)
+            finally:
+                leave.set()
+            queried.result()
         self.check_intact(1)
+
+    def test_autocommit_off(self):
+        def child():
+            used = self.used()
+            transaction.rollback()
+            return used, self.count()
+
+        transaction.set_autocommit(False)
+        try:
+            self.assertEqual(run_in_fork(child), (False, 0))
+        finally:
+            transaction.set_autocommit(True)
+        self.check_intact(0)
+
+    def test_closed_in_transaction(self):
+        def child():
+            with self.assertRaises(ProgrammingError):
+                self.count()
+            return self.wrapper.connection, logs.getvalue()
+
+        with transaction.atomic(), captured_logs() as logs:
+            self.wrapper.close()
+            self.assertEqual(run_in_fork(child), (None, ""))
 
     def test_write_transaction(self):
         journal = Path(f"{self.name}-{self.journal}")
@@ -154,19 +211,12 @@ class FileForkTestsMixin:
             self.assertEqual(self.count(), 1)
         self.check_intact(1)
 
-    def test_sys_exit_in_write_transaction(self):
-        name = str(Path(self.name).with_name("exit.sqlite3"))
-        output = run_script(EXIT_SCRIPT, name, self.journal_mode, self.rows)
-        # The child, and the parent before and after its commit.
-        self.assertEqual(output, f"0\n0 {self.rows}\n{self.rows} ok\n")
-
 
 @unittest.skipUnless(connection.vendor == "sqlite", "SQLite tests")
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "delete"
     journal = "journal"
-    rows = "1"
 
 
 @unittest.skipUnless(connection.vendor == "sqlite", "SQLite tests")
@@ -174,4 +224,3 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
 class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "wal"
     journal = "wal"
-    rows = "10000"
