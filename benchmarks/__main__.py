@@ -1,11 +1,13 @@
 """
-What os.fork() costs with stock Django and with the fork, as ratios of one run.
-
-On a machine that does other things as well they vary.
+What the fork costs, against stock Django in the same run: page faults and time
+of os.fork(), and instructions of what is called with each query or request.
 """
 
 import argparse
+import contextlib
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -14,71 +16,196 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from overlay import console, environment, requirements  # noqa: E402
+from overlay.errors import OverlayError  # noqa: E402
 from overlay.options import release  # noqa: E402
 
-WORKER = Path(__file__).with_name("worker.py")
+FORKS = Path(__file__).with_name("forks.py")
+CALLS = Path(__file__).with_name("calls.py")
 
-# How many connections the process has, and where.
-NUMBERS = (10, 100, 1000)
-KINDS = ("idle", "in use")
+# Page faults more than stock, at most, and by how much the layout of memory
+# moves those of a process, which a path's length can change.
+FAULTS = {"none": 20, "in use": 6, "idle": 6}
+LAYOUT = 8
+# The ratio to stock's time, which varies on a machine that is busy.
+SECONDS = 1.05
+
+# How many connections a process inherits, of each kind.
+CONNECTIONS = 100
+
+# What is called; how often by each of two processes, as the difference leaves
+# out what comes before and after; the ratio to stock's instructions, at most.
+HOT = {
+    "connection.pool": (1000, 6000, 1.01),
+    "Signal.send()": (1000, 6000, 1.01),
+    "Signal.send() in a forked process": (1000, 6000, 1.02),
+    "a request with one query, pooled": (50, 550, 1.01),
+}
 
 # In seconds, for one worker.
-DEADLINE = 120
+DEADLINE = 300
 
 
-def _measure(rounds, forks):
+def _worker(tree, *command):
+    """Start `command` with the Django in `tree`, which prints JSON."""
+    return subprocess.Popen(
+        list(map(str, command)),
+        # Instructions depend on the order of sets, which depends on this.
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": tree, "PYTHONHASHSEED": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _finish(worker):
+    """Return the output and errors of `worker`, or raise OverlayError."""
+    try:
+        output, errors = worker.communicate(timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.communicate()
+        raise OverlayError(
+            f"A worker didn't end in {DEADLINE} s: run it by itself."
+        ) from None
+    if worker.returncode:
+        last = errors.strip().splitlines()[-1:]
+        raise OverlayError(
+            f"{' '.join(worker.args)} failed with status {worker.returncode}: "
+            f"{''.join(last)}"
+        )
+    return output, errors
+
+
+def _measure_forks(trees, rounds, forks):
     """
-    Run the worker on stock and on the fork in turn, and return the medians, in
-    seconds, by what was measured.
+    Return the medians, by side and by what was inherited, of page faults in
+    the child and of seconds that fork, exit, and wait take.
     """
-    environment.bootstrap("tests", requirements.RUNTESTS)
-    # Only now, since it needs what is installed there.
-    from overlay import artifacts
-
-    version = release()
     samples = {}
-    with (
-        artifacts.tree(version, stock=True) as stock,
-        artifacts.tree(version) as fork,
-    ):
-        for number in range(rounds):
-            console.say(f"Round {number + 1} of {rounds} ...")
-            for side, tree in (("stock", stock), ("fork", fork)):
-                worker = subprocess.run(
-                    [
-                        sys.executable,
-                        "-W",
-                        "ignore",
-                        WORKER,
-                        *map(str, [forks, *NUMBERS]),
-                    ],
-                    env={"PYTHONPATH": str(tree)},
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    check=True,
-                    timeout=DEADLINE,
+    for number in range(rounds):
+        console.say(f"Round {number + 1} of {rounds} ...")
+        for side, tree in trees.items():
+            output, _ = _finish(
+                _worker(tree, sys.executable, "-W", "ignore", FORKS, CONNECTIONS, forks)
+            )
+            for inherited, measured in json.loads(output).items():
+                samples.setdefault((side, inherited), []).append(measured)
+    return {
+        key: [statistics.median(values) for values in zip(*measured)]
+        for key, measured in samples.items()
+    }
+
+
+def _calls(database, name, times):
+    arguments = json.dumps({"database": database, "name": name, "times": times})
+    return sys.executable, "-W", "ignore", CALLS, arguments
+
+
+def _count_instructions(trees, database):
+    """Return the instructions of one call of each of HOT, by side and name."""
+    counts = {}
+    for name, (*numbers, _) in HOT.items():
+        # First, have what is imported compiled.
+        for tree in trees.values():
+            _finish(_worker(tree, *_calls(database, name, 1)))
+        console.say(f"Counting the instructions of {name} ...")
+        for times in numbers:
+            workers = {
+                side: _worker(
+                    tree,
+                    *("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"),
+                    *_calls(database, name, times),
                 )
-                for name, seconds in json.loads(worker.stdout).items():
-                    samples.setdefault(f"{side} {name}", []).append(seconds)
-    return {name: statistics.median(seconds) for name, seconds in samples.items()}
+                for side, tree in trees.items()
+            }
+            for side, worker in workers.items():
+                _, errors = _finish(worker)
+                # A line for each process, of which one calls.
+                counts[side, name, times] = max(
+                    int(line.rpartition(" ")[2])
+                    for line in errors.splitlines()
+                    if "Collected" in line
+                )
+    return {
+        (side, name): (counts[side, name, many] - counts[side, name, few])
+        / (many - few)
+        for side in trees
+        for name, (few, many, _) in HOT.items()
+    }
+
+
+def _report_forks(medians):
+    """Print what forks cost, and return those that are beyond a target."""
+    beyond = []
+    for inherited, at_most in FAULTS.items():
+        (stock, seconds), (fork, ours) = (
+            medians[side, inherited] for side in ("stock", "fork")
+        )
+        if inherited == "none":
+            more = fork - stock
+            name = "A fork without connections"
+            at_most += LAYOUT
+            print(
+                f"{name}: {ours / seconds:.3f} of stock's time until the child has "
+                f"ended (aim: {SECONDS})"
+            )
+        else:
+            base = medians["fork", "none"][0] - medians["stock", "none"][0]
+            more = (fork - stock - base) / CONNECTIONS
+            name = f"Each connection that is {inherited}"
+        print(
+            f"{name}: {more:.1f} page faults more than stock (aim: {FAULTS[inherited]})"
+        )
+        if more > at_most:
+            beyond.append(name)
+    return beyond
+
+
+def _report_calls(counts):
+    """Print what calls cost, and return those that are beyond the target."""
+    beyond = []
+    for name, (_, _, at_most) in HOT.items():
+        stock, fork = counts["stock", name], counts["fork", name]
+        print(
+            f"{name}: {fork / stock:.3f} of stock's {stock:,.0f} instructions (at most "
+            f"{at_most})"
+        )
+        if fork / stock > at_most:
+            beyond.append(name)
+    return beyond
 
 
 def _run(options):
-    medians = _measure(options.rounds, options.forks)
-    ratio = medians["fork none"] / medians["stock none"]
-    print(f"A fork without connections: {ratio:.3f} of stock")
-    print("Each connection that is inherited adds, in calls of os.dup2():")
-    for kind in KINDS:
-        costs = [
-            medians[f"fork {number} {kind}"] - medians[f"stock {number} {kind}"]
-            for number in NUMBERS
-        ]
-        slope = statistics.linear_regression(NUMBERS, costs).slope
-        print(f"{kind:>12}: {slope / medians['fork dup2']:.1f}")
+    environment.bootstrap("tests", requirements.RUNTESTS)
+    # Only now, since they need what is installed there.
+    from overlay import artifacts
+    from overlay.servers import postgresql
+
+    version = release()
+    if not (valgrind := shutil.which("valgrind")):
+        missing = "Instructions are not counted, as there is no valgrind: install it."
+        if os.environ.get("CI"):
+            raise OverlayError(missing)
+        console.say(missing)
+    with contextlib.ExitStack() as stack:
+        trees = {
+            side: str(stack.enter_context(artifacts.tree(version, side == "stock")))
+            for side in ("stock", "fork")
+        }
+        beyond = _report_forks(_measure_forks(trees, options.rounds, options.forks))
+        if valgrind:
+            database = stack.enter_context(postgresql.embedded())
+            beyond += _report_calls(_count_instructions(trees, database))
+    if beyond:
+        raise OverlayError(
+            f"{'; '.join(beyond)}: more than the target. Find what costs it, with "
+            "more --rounds if it is page faults, as the layout of memory moves them."
+        )
 
 
 def main():
-    """Print the ratios, and return the exit status."""
+    """Print the costs, and return 1 where one is beyond its target."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--forks", type=int, default=40, help="default: %(default)s")

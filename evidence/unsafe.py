@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,10 +44,22 @@ CASES = [
         "ProgrammingError: Cannot open a new connection in an atomic block.",
     ),
     Case(
+        "atomic_block_and_new_wrapper",
+        "the same after `del connections[alias]`",
+        OWN,
+        OWN,
+    ),
+    Case(
         "session_state",
         "use a temporary table of the parent's",
         "the table",
         'ProgrammingError: relation "of_the_parent" does not exist',
+    ),
+    Case(
+        "advisory_lock",
+        "look for an advisory lock that the parent took",
+        "1 of 1 locks",
+        "0 of 1 locks",
     ),
     Case(
         "half_read_cursor",
@@ -56,9 +69,34 @@ CASES = [
     ),
     Case(
         "driver_connection",
-        "use the driver's connection (`connection.connection`)",
+        "use a driver's connection that was kept",
         PARENTS,
-        CLOSED,
+        "OperationalError: ...: Socket operation on non-socket",
+    ),
+    Case(
+        "wrappers_connection",
+        "reach into `connection.connection` before the first query",
+        PARENTS,
+        "AttributeError: 'NoneType' object has no attribute 'info'",
+    ),
+    Case(
+        "new_connection",
+        "use a connection that `connection.get_new_connection()` returned",
+        PARENTS,
+        PARENTS,
+    ),
+    Case(
+        "other_pool",
+        "use a backend that takes its connections from a pool of its own",
+        PARENTS,
+        PARENTS,
+    ),
+    Case(
+        "drop_database",
+        "stay connected to a database that the parent drops (`test --parallel`, "
+        "processes that tests started)",
+        "it is dropped",
+        'OperationalError: database "dropped" is being accessed by other users',
     ),
     Case(
         "sqlite_file",
@@ -71,7 +109,7 @@ CASES = [
         "commit to a file of SQLite in WAL mode, once before and once after the parent "
         "closes it",
         "1 of 2 rows",
-        "1 of 2 rows",
+        "2 of 2 rows",
     ),
     Case(
         "fork_in_c_and_close",
@@ -135,7 +173,8 @@ def _outcome(setup, python, packages, database, redis):
             # That a process with threads is forked.
             "PYTHONWARNINGS": "ignore",
         }
-        run = running.Run(python, 0, False, LIMIT, Path(directory), environ, None)
+        deadline = time.monotonic() + LIMIT
+        run = running.Run(python, 0, False, deadline, Path(directory), environ, None)
         with running.started(run, [python, "-m", "app.unsafe", setup.server]) as case:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 case.wait(LIMIT)

@@ -108,7 +108,7 @@ def _version(config_settings):
 
 
 def _requirements(version):
-    # Django==6.1.3 would also match 6.1.3+fork.1, which is patched already.
+    # Django==6.1.3 would also match 6.1.3+fork.2, which is patched already.
     return [f"Django==={version}", *environment.TOOLS]
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from overlay.errors import OverlayError
 
-LOCAL = "fork.1"
+LOCAL = "fork.2"
 
 
 class Release(NamedTuple):

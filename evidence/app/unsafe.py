@@ -73,6 +73,34 @@ def atomic_block():
         return query()
 
 
+def atomic_block_and_new_wrapper():
+    """The same after the block's wrapper was let go of."""
+    parent = _session()
+
+    def child():
+        del connections["default"]
+        return OWN if _session() != parent else PARENTS
+
+    with transaction.atomic():
+        return in_child(child)
+
+
+def advisory_lock():
+    """Ask for a lock that the parent's session has, as a daemon may."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(1)")
+
+    def child():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks "
+                "WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+            )
+            return f"{cursor.fetchone()[0]} of 1 locks"
+
+    return in_child(child)
+
+
 def session_state():
     """Ask for what is the parent's session's own."""
     with connection.cursor() as cursor:
@@ -91,10 +119,85 @@ def driver_connection():
     parent, raw = _session(), connection.connection
 
     def child():
+        try:
+            (session,) = raw.execute("SELECT pg_backend_pid()").fetchone()
+        except raw.OperationalError as error:
+            # Whether it's in sending or in receiving depends on libpq.
+            return f"OperationalError: ...: {str(error).rpartition(': ')[2]}"
+        return PARENTS if session == parent else OWN
+
+    return in_child(child)
+
+
+def wrappers_connection():
+    """Reach into the wrapper for the driver's connection."""
+    parent = _session()
+
+    def child():
+        session = connection.connection.info.backend_pid
+        return PARENTS if session == parent else OWN
+
+    return in_child(child)
+
+
+def new_connection():
+    """Ask through a connection that Django's wrapper doesn't keep."""
+    raw = connection.get_new_connection(connection.get_connection_params())
+    (parent,) = raw.execute("SELECT pg_backend_pid()").fetchone()
+
+    def child():
         (session,) = raw.execute("SELECT pg_backend_pid()").fetchone()
         return PARENTS if session == parent else OWN
 
     return in_child(child)
+
+
+def other_pool():
+    """Ask through a backend that takes its connections from another pool."""
+    idle = []
+
+    class DatabaseWrapper(type(connections["default"])):
+        def get_new_connection(self, conn_params):
+            return idle.pop() if idle else super().get_new_connection(conn_params)
+
+        def _close(self):
+            idle.append(self.connection)
+
+    wrapper = DatabaseWrapper(connection.settings_dict)
+    parent = _session(wrapper)
+    wrapper.close()
+    return in_child(lambda: OWN if _session(wrapper) != parent else PARENTS)
+
+
+def drop_database():
+    """Drop a database which a child that has used it is still connected to."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE dropped")
+    wrapper = connection.copy("dropped")
+    wrapper.settings_dict["NAME"] = "dropped"
+    _session(wrapper)
+    queried, dropped = os.pipe(), os.pipe()
+
+    def child():
+        _session(wrapper)
+        os.write(queried[1], b".")
+        os.read(dropped[0], 1)
+        return ""
+
+    def drop():
+        os.read(queried[0], 1)
+        wrapper.close()
+        with connection.cursor() as cursor:
+            outcomes.append(_outcome(lambda: drop_with(cursor)))
+        os.write(dropped[1], b".")
+
+    def drop_with(cursor):
+        cursor.execute("DROP DATABASE dropped")
+        return "it is dropped"
+
+    outcomes = []
+    in_child(child, meanwhile=drop)
+    return outcomes[0]
 
 
 def half_read_cursor():
@@ -227,8 +330,8 @@ def lock():
         done.set()
 
 
-def _session():
-    with connection.cursor() as cursor:
+def _session(wrapper=connection):
+    with wrapper.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         return cursor.fetchone()[0]
 
@@ -240,9 +343,15 @@ def _fork_in_c():
 CASES = [
     query,
     atomic_block,
+    atomic_block_and_new_wrapper,
     session_state,
+    advisory_lock,
     driver_connection,
     half_read_cursor,
+    wrappers_connection,
+    new_connection,
+    other_pool,
+    drop_database,
     fork_in_c,
     fork_in_c_and_close,
     sqlite_file,

@@ -52,7 +52,7 @@ def document(*setups, **changes):
         "proven": True,
         "command": "python3 evidence servers --only 'a b'",
         "legend": "Of 200 requests, wrong: another request's data.",
-        "versions": {"Django": "6.1.3", "fork": "6.1.3+fork.1"},
+        "versions": {"Django": "6.1.3", "fork": "6.1.3+fork.2"},
         "machine": {"CPU": "small", "cores": 2, "system": "Linux"},
         "setups": list(setups),
         **changes,

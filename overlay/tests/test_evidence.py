@@ -22,7 +22,7 @@ from overlay.servers import postgresql
 from overlay.tests.test_processes import FAMILY, interrupt, start
 from overlay.tests.test_servers import installed
 
-VERSIONS = {"Django": "6.1.3", "fork": "6.1.3+fork.1"}
+VERSIONS = {"Django": "6.1.3", "fork": "6.1.3+fork.2"}
 MACHINE = {"CPU": "small", "cores": 2, "system": "Linux"}
 
 

@@ -65,7 +65,7 @@ def test_failures_are_one_line(error, status, line, capsys):
     assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize("version", ["6.1.3+fork.1", "x"])
+@pytest.mark.parametrize("version", ["6.1.3+fork.2", "x"])
 def test_what_is_not_a_version_is_one_line(version, capsys):
     assert __main__.main(["checkout", "--django", version]) == 1
     assert capsys.readouterr().err == (

@@ -121,7 +121,7 @@ def test_only_the_files_of_the_fork_differ(version, installed, monkeypatch, tmp_
     monkeypatch.syspath_prepend(installed(version))
     files = wheel.forked(wheel.released(version), version)
     name = wheel.write(tmp_path, files, version)
-    assert name == f"django-{version}+fork.1-py3-none-any.whl"
+    assert name == f"django-{version}+fork.2-py3-none-any.whl"
     assert os.listdir(tmp_path) == [name]
     with (
         zipfile.ZipFile(released_wheel(version)) as theirs,
@@ -142,10 +142,10 @@ def test_only_the_files_of_the_fork_differ(version, installed, monkeypatch, tmp_
     assert set(modes.values()) == {0o100644, 0o100755}
 
     before = {
-        path.replace(f"{version}.dist-info/", f"{version}+fork.1.dist-info/"): content
+        path.replace(f"{version}.dist-info/", f"{version}+fork.2.dist-info/"): content
         for path, content in before.items()
     }
-    dist_info = f"django-{version}+fork.1.dist-info"
+    dist_info = f"django-{version}+fork.2.dist-info"
     changed = {
         path
         for change in manifest.changes(version)
@@ -169,7 +169,7 @@ def test_only_the_files_of_the_fork_differ(version, installed, monkeypatch, tmp_
         assert after[path] == (ROOT / path).read_bytes()
     assert differing_lines(before, after, f"{dist_info}/METADATA") == [
         [f"Version: {version}"],
-        [f"Version: {version}+fork.1"],
+        [f"Version: {version}+fork.2"],
     ]
     (theirs,), ours = differing_lines(before, after, f"{dist_info}/WHEEL")
     assert theirs.startswith("Generator: setuptools")
@@ -191,13 +191,13 @@ def test_record_is_right(small, tmp_path):
         source.validate_record(validate_contents=True)
     with zipfile.ZipFile(tmp_path / name) as archive:
         names = archive.namelist()
-        record = archive.read("django-9.9.1+fork.1.dist-info/RECORD").decode()
+        record = archive.read("django-9.9.1+fork.2.dist-info/RECORD").decode()
         assert all(
             int(size) == len(archive.read(path))
             for path, hashed, size in csv.reader(record.splitlines()[:-1])
         )
     assert [path for path, _, _ in csv.reader(record.splitlines())] == names
-    assert record.endswith("\ndjango-9.9.1+fork.1.dist-info/RECORD,,\n")
+    assert record.endswith("\ndjango-9.9.1+fork.2.dist-info/RECORD,,\n")
 
 
 def build(directory):
@@ -211,14 +211,14 @@ def test_the_wheel_holds_what_was_released_and_the_metadata_last(small, tmp_path
         assert archive.namelist() == [
             "django/__init__.py",
             "django/db/base.py",
-            "django-9.9.1+fork.1.dist-info/METADATA",
-            "django-9.9.1+fork.1.dist-info/WHEEL",
-            "django-9.9.1+fork.1.dist-info/licenses/AUTHORS",
-            "django-9.9.1+fork.1.dist-info/RECORD",
+            "django-9.9.1+fork.2.dist-info/METADATA",
+            "django-9.9.1+fork.2.dist-info/WHEEL",
+            "django-9.9.1+fork.2.dist-info/licenses/AUTHORS",
+            "django-9.9.1+fork.2.dist-info/RECORD",
         ]
-        metadata = archive.read("django-9.9.1+fork.1.dist-info/METADATA").decode()
+        metadata = archive.read("django-9.9.1+fork.2.dist-info/METADATA").decode()
     assert metadata == RELEASED["django-9.9.1.dist-info/METADATA"].replace(
-        "Version: 9.9.1\n", "Version: 9.9.1+fork.1\n", 1
+        "Version: 9.9.1\n", "Version: 9.9.1+fork.2\n", 1
     )
 
 
@@ -299,7 +299,7 @@ def test_a_django_without_a_record(small):
         wheel.released(VERSION)
 
 
-@pytest.mark.parametrize("version", ["9.9.2", "9.9.1+fork.1"])
+@pytest.mark.parametrize("version", ["9.9.2", "9.9.1+fork.2"])
 def test_another_version_than_the_installed_one(version, small, tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()
@@ -350,7 +350,7 @@ def put_checkout(directory, version):
 def test_an_editable_wheel_is_a_path_and_the_metadata(small, tree, tmp_path):
     files = wheel.editable(wheel.released(VERSION), VERSION)
     assert (tree / "PKG-INFO").exists()
-    path = "__editable__.django-9.9.1+fork.1.pth"
+    path = "__editable__.django-9.9.1+fork.2.pth"
     assert files.pop(path).content.decode() == f"{tree}\n"
     assert files == wheel.metadata(wheel.released(VERSION), VERSION)
 
@@ -392,7 +392,7 @@ def test_an_editable_wheel_in_a_directory_that_no_pth_file_can_name(
     with pytest.raises(OverlayError, match="日本 from a .pth file in this locale"):
         wheel.editable(wheel.released(VERSION), VERSION)
     monkeypatch.setattr(wheel.sys, "version_info", (3, 13, 0))
-    path = "__editable__.django-9.9.1+fork.1.pth"
+    path = "__editable__.django-9.9.1+fork.2.pth"
     files = wheel.editable(wheel.released(VERSION), VERSION)
     assert files[path].content.decode().endswith("日本\n")
 

@@ -1,5 +1,6 @@
 import contextlib
 import faulthandler
+import gc
 import io
 import logging
 import multiprocessing
@@ -162,6 +163,8 @@ def captured_logs():
     Yield a stream of what is logged about wrappers, in a forked process as
     well, which has a copy of it.
     """
+    # Those of other tests may be broken.
+    gc.collect()
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logger = logging.getLogger("django.db.backends.base")

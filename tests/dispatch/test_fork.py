@@ -77,7 +77,7 @@ class SignalForkTests(SimpleTestCase):
 
             def lock(_):
                 barrier.wait()
-                return signal._renew_lock()
+                return signal._renew()
 
             with ThreadPoolExecutor(8) as executor:
                 return len(set(map(id, executor.map(lock, range(8)))))

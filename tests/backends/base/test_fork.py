@@ -195,8 +195,6 @@ class WrapperForkTests(SimpleTestCase):
     def test_state_of_subclass_of_another_thread(self):
         wrapper, _ = socket_wrapper(self, RoleWrapper)
         wrapper.set_role(b"alice")
-        # The wrappers of other tests may be broken.
-        gc.collect()
 
         def fork_in_thread():
             return run_in_fork(lambda: (wrapper.role, logs.getvalue()))
@@ -324,6 +322,18 @@ class DiscardTests(SimpleTestCase):
             return wrapper.connection is inherited
 
         self.assertIs(self.fork(child), False)
+
+    def test_connect(self):
+        other, inherited = socket_wrapper(self)
+        wrapper = SocketWrapper()
+
+        def child():
+            wrapper.connect()
+            own = wrapper.connection
+            wrapper.close_if_unusable_or_obsolete()
+            return wrapper.connection is own, other.connection is inherited
+
+        self.assertEqual(self.fork(child), (True, False))
 
     def test_own_connection(self):
         other, inherited = socket_wrapper(self)

@@ -1,9 +1,12 @@
 import contextlib
 import gc
 import os
+import sys
 import threading
+import traceback
 import unittest
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 from backends.forking import (
     TIMEOUT,
@@ -577,14 +580,62 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         self.check_close(pool.close)
         self.assertIs(pool.closed, False)
 
+    def test_idle_connections_descriptors(self):
+        self.session()
+        pool = self.connection.pool
+        idle = [pool.getconn() for _ in range(2)]
+        for raw in idle:
+            pool.putconn(raw)
+        self.check_descriptors(self.connection.connection, *idle)
+        self.session()
+
     def test_unused_pool(self):
         # It isn't open yet when the process is forked.
         self.connection = self.connection.copy(alias="unused")
         self.addCleanup(self.connection.close_pool)
         self.addCleanup(self.connection.close)
         self.assertIs(self.connection.pool.closed, True)
-        child = run_in_fork(self.session)
-        self.assertNotEqual(child, self.session())
+
+        def child():
+            return self.session(), self.connection.get_autocommit()
+
+        child_session, autocommit = run_in_fork(child)
+        self.assertNotEqual(child_session, self.session())
+        self.assertIs(autocommit, True)
+
+    def test_inherited_pools_removed_once(self):
+        from django.db.backends.postgresql import base
+
+        class Pools(dict):
+            def clear(self):
+                removing.append(threading.get_ident())
+                leave.wait(TIMEOUT)
+                super().clear()
+
+        def is_removing(thread):
+            frame = sys._current_frames().get(thread.ident)
+            names = [frame.f_code.co_name for frame, _ in traceback.walk_stack(frame)]
+            return "_remove_inherited_pools" in names
+
+        removing, leave = [], threading.Event()
+        threads = [
+            threading.Thread(target=lambda: self.connection.pool) for _ in range(2)
+        ]
+        with (
+            mock.patch.object(base, "_inherited_pools", [Pools()]),
+            mock.patch.object(base, "_pools_inherited", True),
+        ):
+            for thread in threads:
+                thread.start()
+            try:
+                wait_until(lambda: all(map(is_removing, threads)))
+            finally:
+                leave.set()
+                for thread in threads:
+                    thread.join()
+            self.assertIs(base._pools_inherited, False)
+        # The other one waited, and then found nothing to remove.
+        self.assertEqual(len(removing), 1)
 
     def test_subclass_with_own_pools(self):
         class DatabaseWrapper(type(self.default)):

@@ -8,6 +8,7 @@ import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 from backends.forking import (
     TIMEOUT,
@@ -115,6 +116,35 @@ class FileForkTestsMixin:
         connection.close()
         self.assertEqual(count, (1,))
 
+    def test_idle_connections_closed_first(self):
+        from django.db.backends.sqlite3 import base
+
+        class Idle:
+            def close(self):
+                closing.set()
+                leave.wait(TIMEOUT)
+
+        def connect():
+            wrapper = self.wrapper.copy()
+            wrapper.ensure_connection()
+            wrapper.close()
+
+        closing, leave = threading.Event(), threading.Event()
+        with (
+            mock.patch.object(base, "_inherited_idle", [Idle()]),
+            ThreadPoolExecutor(2) as executor,
+        ):
+            try:
+                first = executor.submit(connect)
+                self.assertIs(closing.wait(TIMEOUT), True)
+                second = executor.submit(connect)
+                with self.assertRaises(TimeoutError):
+                    second.result(timeout=0.2)
+            finally:
+                leave.set()
+            first.result()
+            second.result()
+
     def test_read_transaction(self):
         def child():
             return self.count(), self.wrapper.connection is self.inherited
@@ -184,6 +214,16 @@ class FileForkTestsMixin:
         finally:
             transaction.set_autocommit(True)
         self.check_intact(0)
+
+    def test_autocommit_off_in_write_transaction(self):
+        transaction.set_autocommit(False)
+        try:
+            self.insert()
+            self.assertEqual(run_in_fork(self.count), 0)
+            transaction.commit()
+        finally:
+            transaction.set_autocommit(True)
+        self.check_intact(1)
 
     def test_closed_in_transaction(self):
         def child():
