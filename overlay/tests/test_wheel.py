@@ -146,12 +146,8 @@ def test_only_the_files_of_the_fork_differ(version, installed, monkeypatch, tmp_
         for path, content in before.items()
     }
     dist_info = f"django-{version}+fork.2.dist-info"
-    changed = {
-        path
-        for change in manifest.changes(version)
-        for path in change.paths
-        if path.startswith("django/")
-    }
+    changes = manifest.within("django/", manifest.changes(version))
+    changed = {path for change in changes for path in change.paths}
     assert changed
     differing = {
         path
@@ -162,8 +158,11 @@ def test_only_the_files_of_the_fork_differ(version, installed, monkeypatch, tmp_
         f"{dist_info}/{name}" for name in ("METADATA", "RECORD", "WHEEL")
     }
     for path in changed & before.keys():
-        patch = (ROOT / f"{path}.patch").read_text(encoding="utf-8")
-        patched = patches.apply(patch, before[path].decode(), version)
+        patched = before[path].decode()
+        for change in changes:
+            if path in change.paths:
+                patch = ROOT / f"{change.paths[path]}.patch"
+                patched = patches.apply(patch.read_text("utf-8"), patched, version)
         assert after[path].decode() == patched
     for path in changed - before.keys():
         assert after[path] == (ROOT / path).read_bytes()
@@ -410,9 +409,9 @@ def test_a_file_of_ours_ships_and_tests_and_docs_do_not(tmp_path, monkeypatch):
         },
     )
     changes = functools.partial(manifest.changes, root=root)
-    patched = functools.partial(manifest.patched, root=root)
+    applied = functools.partial(manifest.applied, root=root)
     monkeypatch.setattr(manifest, "changes", changes)
-    monkeypatch.setattr(manifest, "patched", patched)
+    monkeypatch.setattr(manifest, "applied", applied)
     files = {
         path: archives.File(text.encode(), path == "django/db/base.py")
         for path, text in RELEASED.items()
