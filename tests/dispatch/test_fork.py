@@ -48,6 +48,13 @@ class SignalForkTests(SimpleTestCase):
             self.assertEqual(run_in_fork(connect), ["received"])
         self.assertEqual(self.responses(signal), [])
 
+    def test_disconnect(self):
+        signal = Signal()
+        signal.connect(self.receiver)
+        with in_thread(signal.lock):
+            self.assertIs(run_in_fork(lambda: signal.disconnect(self.receiver)), True)
+        self.assertEqual(self.responses(signal), ["received"])
+
     def test_held_in_child(self):
         signal = Signal()
         signal.connect(self.receiver)
