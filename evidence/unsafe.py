@@ -21,6 +21,7 @@ HEADER = ("In a child, to", setups.STOCK, setups.FORK)
 
 OWN, PARENTS = "a session of its own", "its parent's session"
 CLOSED = "OperationalError: the connection is closed"
+NO_SOCKET = "OperationalError: ...: Socket operation on non-socket"
 
 
 class Case(NamedTuple):
@@ -71,7 +72,7 @@ CASES = [
         "driver_connection",
         "use a driver's connection that was kept",
         PARENTS,
-        "OperationalError: ...: Socket operation on non-socket",
+        NO_SOCKET,
     ),
     Case(
         "wrappers_connection",
@@ -87,9 +88,9 @@ CASES = [
     ),
     Case(
         "other_pool",
-        "use a backend that takes its connections from a pool of its own",
+        "use a backend with a pool of its own that the parent returned a connection to",
         PARENTS,
-        PARENTS,
+        NO_SOCKET,
     ),
     Case(
         "drop_database",
@@ -97,6 +98,12 @@ CASES = [
         "processes that tests started)",
         "it is dropped",
         'OperationalError: database "dropped" is being accessed by other users',
+    ),
+    Case(
+        "descriptors",
+        "have a child of its own that uses the pool, with 4 connections, as both do",
+        "hangs",
+        "4 more descriptors",
     ),
     Case(
         "sqlite_file",

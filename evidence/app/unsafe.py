@@ -18,7 +18,13 @@ import threading
 
 import django
 from django.core.cache import cache
-from django.db import close_old_connections, connection, connections, transaction
+from django.db import (
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+    transaction,
+)
 
 # In seconds, until a child is said to hang, and until a case is ended.
 PATIENCE, LIMIT = 2, 20
@@ -59,6 +65,11 @@ def _outcome(function):
         return function()
     except Exception as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+
+
+def _without_detail(error):
+    # Whether it's in sending or in receiving depends on libpq.
+    return f"OperationalError: ...: {str(error).rpartition(': ')[2]}"
 
 
 def query():
@@ -122,8 +133,7 @@ def driver_connection():
         try:
             (session,) = raw.execute("SELECT pg_backend_pid()").fetchone()
         except raw.OperationalError as error:
-            # Whether it's in sending or in receiving depends on libpq.
-            return f"OperationalError: ...: {str(error).rpartition(': ')[2]}"
+            return _without_detail(error)
         return PARENTS if session == parent else OWN
 
     return in_child(child)
@@ -166,7 +176,14 @@ def other_pool():
     wrapper = DatabaseWrapper(connection.settings_dict)
     parent = _session(wrapper)
     wrapper.close()
-    return in_child(lambda: OWN if _session(wrapper) != parent else PARENTS)
+
+    def child():
+        try:
+            return OWN if _session(wrapper) != parent else PARENTS
+        except OperationalError as error:
+            return _without_detail(error)
+
+    return in_child(child)
 
 
 def drop_database():
@@ -198,6 +215,25 @@ def drop_database():
     outcomes = []
     in_child(child, meanwhile=drop)
     return outcomes[0]
+
+
+def descriptors():
+    """Have a child and a grandchild that use a pool, and count descriptors."""
+    pooled = connection.copy("pooled")
+    pooled.settings_dict["OPTIONS"]["pool"] = {"min_size": 4, "max_size": 4}
+    pooled.settings_dict["CONN_MAX_AGE"] = 0
+
+    def count(generations):
+        pooled.pool.open(wait=True)
+        _session(pooled)
+        if generations > 1:
+            return in_child(lambda: count(generations - 1))
+        return str(len(os.listdir("/dev/fd")))
+
+    later, sooner = count(3), in_child(lambda: count(1))
+    if "hangs" in (later, sooner):
+        return "hangs"
+    return f"{int(later) - int(sooner)} more descriptors"
 
 
 def half_read_cursor():
@@ -352,6 +388,7 @@ CASES = [
     new_connection,
     other_pool,
     drop_database,
+    descriptors,
     fork_in_c,
     fork_in_c_and_close,
     sqlite_file,

@@ -84,7 +84,7 @@ class SignalForkTests(SimpleTestCase):
 
             def lock(_):
                 barrier.wait()
-                return signal._renew()
+                return signal._own()
 
             with ThreadPoolExecutor(8) as executor:
                 return len(set(map(id, executor.map(lock, range(8)))))
