@@ -355,6 +355,18 @@ class ForkTestsMixin(ScriptForkTestsMixin):
 
         self.assertEqual(run_in_fork(child), b"pipe")
 
+    def test_proxy_without_weak_references(self):
+        class Proxy:
+            __slots__ = ["raw"]
+
+            def __getattr__(self, name):
+                return getattr(self.raw, name)
+
+        self.session()
+        proxy = Proxy()
+        proxy.raw = self.connection.connection
+        self.assertIs(self.connection._configure_connection(proxy), False)
+
     def test_raw_connection(self):
         self.session()
         raw = self.connection.connection
