@@ -63,19 +63,22 @@ def _count(arguments):
     def stock(path):
         return files[path].content if path in files else None
 
+    def beyond(theirs, ours):
+        return {
+            path: added((theirs(path) or b"").decode(), content.decode())
+            for path, content in ours.items()
+        }
+
     changes = manifest.within("django/", manifest.changes(version))
     now = {}
-    for change, contents in zip(changes, manifest.applied(stock, changes, version)):
-        lines = sum(
-            added((now.get(path) or stock(path) or b"").decode(), content.decode())
-            for path, content in contents.items()
-        )
-        now |= contents
+    for change, ours in zip(changes, manifest.applied(stock, changes, version)):
+        lines = sum(beyond(lambda path: now.get(path) or stock(path), ours).values())
+        now |= ours
         print(f"{lines:4} {change.subject}{' (follow-up)' * change.follow_up}")
-    totals = {
-        path: added((stock(path) or b"").decode(), content.decode())
-        for path, content in now.items()
-    }
+        if not change.follow_up:
+            merged = sum(beyond(stock, now).values())
+    print(f"{merged:4} lines of code in the pull request")
+    totals = beyond(stock, now)
     for path, lines in sorted(totals.items()):
         print(f"{lines:4} {path}")
     total = sum(lines for path, lines in totals.items() if not path.startswith(APART))

@@ -1,6 +1,6 @@
 import pytest
 
-from overlay import lines
+from overlay import ROOT, lines
 from overlay.errors import OverlayError
 
 OLD = """\
@@ -50,7 +50,10 @@ def test_added_counts_what_the_old_source_does_not_have():
 def test_limit(monkeypatch, capsys):
     monkeypatch.setattr(lines.environment, "bootstrap", lambda *args: None)
     assert lines._count([]) == 0
-    *_, total = capsys.readouterr().out.splitlines()
+    *printed, total = capsys.readouterr().out.splitlines()
+    (merged,) = (line.strip() for line in printed if "in the pull request" in line)
+    text = (ROOT / "docs/pull-request.md").read_text(encoding="utf-8")
+    assert merged.removesuffix(" in the pull request") in text
     number = int(total.split()[0])
     assert 0 < number <= lines.LIMIT
     monkeypatch.setattr(lines, "LIMIT", number - 1)
