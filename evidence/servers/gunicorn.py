@@ -18,6 +18,9 @@ def _answers(run, worker, application="app.wsgi", *options):
     command += ["--worker-class", worker, "--workers", running.WORKERS, *options]
     config = "gunicorn_gevent" if worker == "gevent" else "gunicorn"
     command += ["--config", f"python:app.{config}", *REPLACED]
+    # Less than the patience with the parent, in seconds: SIGTERM is lost on a
+    # worker that is just being forked.
+    command += ["--graceful-timeout", "3"]
     # By default that is the one of the user's own gunicorn.
     command += ["--no-control-socket", "--bind", f"fd://{listener.fileno()}"]
     with (
