@@ -34,11 +34,12 @@ CONNECTIONS = 100
 
 # What is called; how often by each of two processes, as the difference leaves
 # out what comes before and after; the ratio to stock's instructions, at most.
+# The aim is 1.01: it moves by up to 0.01 with the layout of memory, too.
 HOT = {
-    "connection.pool": (1000, 6000, 1.01),
-    "Signal.send()": (1000, 6000, 1.01),
+    "connection.pool": (1000, 6000, 1.02),
+    "Signal.send()": (1000, 6000, 1.02),
     "Signal.send() in a forked process": (1000, 6000, 1.03),
-    "a request with one query, pooled": (50, 550, 1.01),
+    "a request with one query, pooled": (50, 550, 1.02),
 }
 
 # In seconds, for one worker.
