@@ -20,9 +20,15 @@ def tree(version, stock=False, commits=None, root=ROOT, build=BUILD):
     `root` now: with `stock`, with its tests alone; with `commits`, a number,
     with the first so many commits.
 
-    Raise OverlayError where it can't be made.
+    Raise OverlayError where it can't be made, or hasn't so many commits.
     """
-    changes = manifest.changes(version, root)[:commits]
+    changes = manifest.changes(version, root)
+    if commits is not None and not 0 < commits <= len(changes):
+        raise OverlayError(
+            f"The fork of Django {version} has {len(changes)} commits: name a number "
+            f"from 1 to {len(changes)} instead of {commits}."
+        )
+    changes = changes[:commits]
     if stock:
         changes = manifest.within("tests/", changes)
 

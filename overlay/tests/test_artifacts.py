@@ -33,6 +33,14 @@ def test_tree_of_the_first_commits(series, tmp_path):
         assert path.exists()
 
 
+@pytest.mark.parametrize("commits", [-1, 0, 4])
+def test_number_of_commits_that_there_is_not_is_an_error(series, tmp_path, commits):
+    with pytest.raises(OverlayError, match=f"has 3 commits.* instead of {commits}"):
+        with tree(series, tmp_path, commits=commits):
+            pass
+    assert not (tmp_path / "build").exists()
+
+
 def test_tree_is_kept(root, tmp_path):
     with tree(root, tmp_path) as first:
         (first / "seen").touch()
