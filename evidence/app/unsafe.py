@@ -67,6 +67,10 @@ def _outcome(function):
         return f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
 
+def _whose(session, parent):
+    return PARENTS if session == parent else OWN
+
+
 def _without_detail(error):
     # Whether it's in sending or in receiving depends on libpq.
     return f"OperationalError: ...: {str(error).rpartition(': ')[2]}"
@@ -75,7 +79,7 @@ def _without_detail(error):
 def query():
     """Ask the database."""
     parent = _session()
-    return in_child(lambda: OWN if _session() != parent else PARENTS)
+    return in_child(lambda: _whose(_session(), parent))
 
 
 def atomic_block():
@@ -90,7 +94,7 @@ def atomic_block_and_new_wrapper():
 
     def child():
         del connections["default"]
-        return OWN if _session() != parent else PARENTS
+        return _whose(_session(), parent)
 
     with transaction.atomic():
         return in_child(child)
@@ -134,7 +138,7 @@ def driver_connection():
             (session,) = raw.execute("SELECT pg_backend_pid()").fetchone()
         except raw.OperationalError as error:
             return _without_detail(error)
-        return PARENTS if session == parent else OWN
+        return _whose(session, parent)
 
     return in_child(child)
 
@@ -145,7 +149,7 @@ def wrappers_connection():
 
     def child():
         session = connection.connection.info.backend_pid
-        return PARENTS if session == parent else OWN
+        return _whose(session, parent)
 
     return in_child(child)
 
@@ -157,7 +161,7 @@ def new_connection():
 
     def child():
         (session,) = raw.execute("SELECT pg_backend_pid()").fetchone()
-        return PARENTS if session == parent else OWN
+        return _whose(session, parent)
 
     return in_child(child)
 
@@ -179,7 +183,7 @@ def other_pool():
 
     def child():
         try:
-            return OWN if _session(wrapper) != parent else PARENTS
+            return _whose(_session(wrapper), parent)
         except OperationalError as error:
             return _without_detail(error)
 
@@ -247,7 +251,7 @@ def half_read_cursor():
 def fork_in_c():
     """Ask after a fork that Python doesn't see."""
     parent = _session()
-    return in_child(lambda: OWN if _session() != parent else PARENTS, _fork_in_c)
+    return in_child(lambda: _whose(_session(), parent), _fork_in_c)
 
 
 def fork_in_c_and_close():
@@ -256,7 +260,7 @@ def fork_in_c_and_close():
 
     def child():
         close_old_connections()
-        return OWN if _session() != parent else PARENTS
+        return _whose(_session(), parent)
 
     return in_child(child, _fork_in_c)
 
@@ -311,7 +315,7 @@ def redis_cache():
     """Use Django's cache in Redis."""
     client = cache._cache.get_client()
     parent = client.client_id()
-    return in_child(lambda: OWN if client.client_id() != parent else PARENTS)
+    return in_child(lambda: _whose(client.client_id(), parent))
 
 
 class _Echo(http.server.BaseHTTPRequestHandler):
