@@ -3,7 +3,6 @@ The check that the fork's commits can be merged one by one: on the tree at each
 of them, the tests that it brings pass.
 """
 
-import subprocess
 import sys
 
 from overlay import ROOT, environment, requirements
@@ -37,18 +36,18 @@ def own_labels(change):
 def _check_commits(arguments):
     environment.bootstrap("tests", requirements.RUNTESTS)
     # Only now, since it needs what is installed there.
-    from overlay import manifest
+    from overlay import manifest, processes
 
     changes = manifest.changes(release())
     for number, change in enumerate(changes, 1):
         say(f"\n=== {number} of {len(changes)}: {change.subject}")
         for database, labels in own_labels(change).items():
-            process = subprocess.run(
+            status = processes.run(
                 [sys.executable, ROOT / "tests/runtests.py", f"--commits={number}"]
                 + [f"--database={database}", *labels, "--parallel=2", *arguments],
                 timeout=TIMEOUT,
             )
-            if process.returncode:
+            if status:
                 raise OverlayError(
                     f"The tests of commit {number}, {change.subject!r}, fail with "
                     f"{database} on the tree at that commit: move what they need into "

@@ -1,8 +1,11 @@
 """In what the outcomes of two runs of Django's tests differ."""
 
 import json
+import os
 import re
 from typing import NamedTuple
+
+from overlay.errors import OverlayError
 
 # What can come of a test, from the best to the worst.
 OUTCOMES = (
@@ -72,6 +75,22 @@ def read(lines):
             for test in _tests(entry["test"], tests):
                 outcomes[test] = max(outcomes.get(test, PASSED), outcome, key=_badness)
     return dict.fromkeys(tests, MISSING) | outcomes
+
+
+def written(lines, log):
+    """
+    Return what read() does of the file `lines`, both Paths. Raise OverlayError
+    where the run, whose output is in `log`, did not come to its end.
+    """
+    with open(lines) as file:
+        outcomes = read(file)
+    if outcomes is None:
+        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        raise OverlayError(
+            f"{log.stem} did not come to its end ({''.join(last)}): see why in "
+            f"{os.path.relpath(log)}."
+        )
+    return outcomes
 
 
 def differences(expected, actual):

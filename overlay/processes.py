@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import threading
 import uuid
 
 import psutil
+
+from overlay.errors import OverlayError
 
 # How long, in seconds, an interrupted process has to come to an end itself.
 GRACE = 3
@@ -17,20 +20,27 @@ GRACE = 3
 MARK = "OVERLAY_RUN"
 
 
-def run(command, *, env=None, **options):
+def run(command, *, env=None, timeout=None, **options):
     """
     Run `command`, with the options of subprocess.Popen, and return its status.
     An exception that comes first, as from Ctrl-C, ends all that it started.
+
+    Raise OverlayError where it does not end in `timeout` seconds.
     """
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
         command, env={**(env or os.environ), MARK: mark}, **options
     )
     try:
-        return process.wait()
-    except BaseException:
+        return process.wait(timeout)
+    except BaseException as error:
         with uninterrupted():
             _end(process, mark)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise OverlayError(
+                f"{shlex.join(map(str, command))} did not end in {timeout} s: see what "
+                "hangs in it."
+            ) from None
         raise
 
 

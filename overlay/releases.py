@@ -76,8 +76,15 @@ def series(version):
 
 
 def check(version):
-    """Raise OverlayError for what is not a version of Django."""
-    series(version)
+    """
+    Raise OverlayError for what is not a version of Django, or is older than
+    those of RELEASES.
+    """
+    if series(version) < min(map(series, RELEASES)):
+        raise OverlayError(
+            f"The fork is not kept for Django {version}: name one of "
+            f"{', '.join(RELEASES)}."
+        )
 
 
 def newest():

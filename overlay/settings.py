@@ -2,6 +2,7 @@
 
 import contextlib
 import pprint
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -21,10 +22,15 @@ DRIVERS = {
 # Django's own, which differ from release to release, but for the database.
 SETTINGS = """\
 {driver}
+import os
+
 from test_sqlite import *  # noqa: F403
 
 DATABASES = {databases}
+if "OVERLAY_OUTCOMES" in os.environ:
+    TEST_RUNNER = "outcomes.Runner"
 """
+RUNNER = Path(__file__).with_name("outcomes.py")
 
 # PyMySQL stands in for mysqlclient of the version that Django requires:
 # https://pymysql.readthedocs.io/
@@ -92,6 +98,9 @@ def written(database, driver=None, pools=(False,)):
         _server(database) as settings,
         tempfile.TemporaryDirectory(prefix="settings-", dir=BUILD) as directory,
     ):
+        # By itself, since the package's other modules shadow some of Django's
+        # tests.
+        shutil.copy(RUNNER, directory)
         names = []
         for pool in pools:
             names.append(f"settings_{database}{'_pool' * pool}")

@@ -3,13 +3,13 @@ The check that each of the fork's tests fails on stock Django: one that passes
 there proves nothing, unless stock.toml says what it guards.
 """
 
-import re
+import os
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
-from overlay import ROOT
+from overlay import BUILD, ROOT, environment, requirements
+from overlay.comparison import MISSING, written
 from overlay.console import run, say
 from overlay.errors import OverlayError
 
@@ -30,39 +30,30 @@ LABELS = {
 # Stock Django hangs in many of the tests: each of them gives up after 10 s.
 TIMEOUT = 20 * 60
 
-# What unittest prints of a test, with -v2 and for a failure.
-TEST = re.compile(r"^test_\w+ \(([\w.]+)\)", re.MULTILINE)
-FAILURE = re.compile(r"^(?:FAIL|ERROR): test_\w+ \(([\w.]+)\)", re.MULTILINE)
-SKIPPED = re.compile(r"^test_\w+ \(([\w.]+)\) \.\.\. skipped", re.MULTILINE)
-COUNT = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
 
-
-def passed(output):
+def passed(outcomes):
     """
-    Return the ids of the tests that passed according to the output of Django's
-    runtests.py with -v2. Raise OverlayError where it doesn't tell, or where a
-    test was skipped and so showed nothing.
+    Return the ids of the tests that passed according to `outcomes`, Outcomes
+    by test. Raise OverlayError where a test was skipped or did not run, and so
+    showed nothing.
     """
-    tests, count = set(TEST.findall(output)), COUNT.search(output)
-    if not count or int(count[1]) != len(tests):
-        raise OverlayError(
-            f"The output names {len(tests)} tests but says that "
-            f"{count[1] if count else 'none'} ran: see what went wrong there."
-        )
-    if skipped := sorted(SKIPPED.findall(output)):
-        raise OverlayError(
-            f"{', '.join(skipped)}: skipped, so that it shows nothing; see to it that "
-            "it can run."
-        )
-    return tests.difference(FAILURE.findall(output))
+    if not outcomes:
+        raise OverlayError("No test ran: see what went wrong there.")
+    for test, outcome in sorted(outcomes.items()):
+        if outcome.name in ("skipped", MISSING.name):
+            raise OverlayError(
+                f"{test}: {outcome}, so that it shows nothing; see to it that it can "
+                "run."
+            )
+    return {test for test, outcome in outcomes.items() if not outcome.bad}
 
 
-def check(output, known):
+def check(outcomes, known):
     """
-    Raise OverlayError unless the tests that passed according to `output` are
+    Raise OverlayError unless the tests that passed according to `outcomes` are
     those of `known`.
     """
-    passing = passed(output)
+    passing = passed(outcomes)
     if unknown := sorted(passing.difference(known)):
         raise OverlayError(
             f"{', '.join(unknown)}: passes on stock Django, so make it show the bug, "
@@ -76,24 +67,30 @@ def check(output, known):
 
 
 def _check_stock(arguments):
+    environment.bootstrap("tests", requirements.RUNTESTS)
+    # Only now, since it needs what is installed there.
+    from overlay import processes
+
     known = tomllib.loads((ROOT / "overlay/stock.toml").read_text())["passes"]
     total = 0
     for database, labels in LABELS.items():
         say(f"Running {', '.join(labels)} on stock Django, {database} ...")
-        process = subprocess.run(
-            [sys.executable, ROOT / "tests/runtests.py", "--stock", *arguments, *labels]
-            + [f"--database={database}", "-v2", "--parallel=1"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT,
+        log, lines = (
+            BUILD / f"stock-{database}{suffix}" for suffix in (".log", ".jsonl")
         )
-        Path(ROOT, f"build/stock-{database}.log").write_text(process.stdout)
-        check(
-            process.stdout,
-            [test for test in known if test.rsplit(".", 2)[0] in labels],
-        )
-        total += len(set(TEST.findall(process.stdout)))
+        lines.write_text("")
+        with open(log, "wb") as output:
+            processes.run(
+                [sys.executable, ROOT / "tests/runtests.py", "--stock", *arguments]
+                + [*labels, f"--database={database}", "-v2", "--parallel=1"],
+                env={**os.environ, "OVERLAY_OUTCOMES": str(lines)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT,
+            )
+        outcomes = written(lines, log)
+        check(outcomes, [test for test in known if test.rsplit(".", 2)[0] in labels])
+        total += len(outcomes)
     print(
         f"{total - len(known)} of the fork's {total} tests fail on stock Django; "
         f"{len(known)} guard what worked there (overlay/stock.toml)."

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from overlay import BUILD, console, environment, known, requirements, settings
-from overlay.comparison import MISSING, OUTCOMES, differences, read, settle
+from overlay.comparison import MISSING, OUTCOMES, differences, settle, written
 from overlay.console import say
 from overlay.errors import OverlayError
 from overlay.options import release
@@ -32,13 +31,6 @@ TICK, DEADLINE = 30, 45 * 60
 
 # What goes wrong now and then shows as more flaky tests than that.
 MOST_FLAKY = 5
-
-RUNNER = Path(__file__).with_name("outcomes.py")
-SETTINGS = """\
-from {module} import *  # noqa: F403
-
-TEST_RUNNER = "outcomes.Runner"
-"""
 
 # Where unittest has the tests of a module that can't be imported.
 FAILED_IMPORT = "unittest.loader._FailedTest."
@@ -165,17 +157,11 @@ def _suites(options, *sides):
         ),
         contextlib.ExitStack() as trees,
     ):
-        Path(directory, "suite_settings.py").write_text(SETTINGS.format(module=module))
-        # By itself, since the package's other modules shadow some of Django's
-        # tests.
-        shutil.copy(RUNNER, directory)
         suites = {}
         for side in sides:
             tree = trees.enter_context(_tree(options.django, side, directory))
             name = f"{options.django}-{_configuration(options)}-{side}"
-            suites[side] = functools.partial(
-                _suite, options, name, tree, [directory, path]
-            )
+            suites[side] = functools.partial(_suite, options, name, tree, module, path)
         yield suites
 
 
@@ -191,7 +177,7 @@ def _tree(version, side, directory):
         yield checkout.checkout(Path(directory, side), version, changes=[])
 
 
-def _suite(options, name, tree, paths, labels=(), again=False):
+def _suite(options, name, tree, module, path, labels=(), again=False):
     """Run the tests of `labels`, or all, in `tree`; return their outcomes."""
     from overlay import processes
 
@@ -201,27 +187,19 @@ def _suite(options, name, tree, paths, labels=(), again=False):
     say(f"Running {name}, into {os.path.relpath(log)} ...")
     with open(log, "wb") as output, _progress(lines):
         processes.run(
-            [options.python, "runtests.py", "--settings=suite_settings", "--noinput"]
+            [options.python, "runtests.py", f"--settings={module}", "--noinput"]
             + [f"--parallel={parallel}", *labels],
             cwd=tree / "tests",
             env={
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(tree), *paths]),
+                "PYTHONPATH": os.pathsep.join([str(tree), path]),
                 "OVERLAY_OUTCOMES": str(lines),
             },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    with open(lines) as file:
-        outcomes = read(file)
-    if outcomes is None:
-        last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise OverlayError(
-            f"{name} did not come to its end ({''.join(last)}): see why in "
-            f"{os.path.relpath(log)}."
-        )
-    return outcomes
+    return written(lines, log)
 
 
 def _loaded(options, outcomes):

@@ -1,5 +1,6 @@
 """What processes tell the one that counts, as lines of JSON in a file."""
 
+import glob
 import json
 import os
 import time
@@ -34,6 +35,19 @@ def ask_before_fork():
     tell(asked=None, **echo("before the fork"))
     deadline = time.monotonic() + PATIENCE
     while not os.path.exists(f"{_path()}.seen") and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def wait_for_others(processes):
+    """
+    Wait until as many `processes` have come here, lest the first one do all
+    the work of those that start slowly.
+    """
+    open(f"{_path()}.process-{os.getpid()}", "w").close()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if len(glob.glob(f"{_path()}.process-*")) >= processes:
+            return
         time.sleep(0.01)
 
 

@@ -1,7 +1,12 @@
 """Django's own parallel test runner."""
 
+import sys
+
 from evidence import running
-from evidence.servers import Server
+from evidence.servers import BUG, SAFE, Server
+
+# https://docs.python.org/3/whatsnew/3.14.html#incompatible-changes
+FORKS = sys.version_info < (3, 14)
 
 
 def _answers(run):
@@ -18,6 +23,13 @@ SERVERS = [
         "Django's test runner",
         (),
         _answers,
-        note="Its processes have databases of their own.",
+        expected=BUG if FORKS else SAFE,
+        note="Its processes have databases of their own"
+        + (
+            "."
+            if FORKS
+            else ", and Python 3.14 starts them by forkserver, so that nothing is "
+            "inherited."
+        ),
     )
 ]

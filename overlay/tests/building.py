@@ -99,7 +99,8 @@ def run(*command, check=True, environ={}, **options):
                 if not variable.startswith(("PIP_", "SOURCE_DATE_EPOCH"))
             },
             "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(downloads()),
+            # As a URL, since spaces are between two of them.
+            "PIP_FIND_LINKS": downloads().as_uri(),
             "PIP_NO_CACHE_DIR": "1",
             "PIP_NO_COMPILE": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",

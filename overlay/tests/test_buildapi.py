@@ -69,8 +69,7 @@ def commit(root):
 
 
 def unpack(archive, directory):
-    with tarfile.open(archive) as tar:
-        tar.extractall(directory, filter="data")
+    shutil.unpack_archive(archive, directory)
     (tree,) = directory.iterdir()
     return tree
 

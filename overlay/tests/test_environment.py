@@ -19,7 +19,7 @@ def build(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "BUILD", tmp_path / "build")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_FIND_LINKS", tmp_path.as_uri())
     # None of these is for our environments.
     monkeypatch.setenv("PIP_USER", "1")
     monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "missing.txt"))
@@ -135,13 +135,13 @@ def test_python_without_venv_or_pip_is_told_what_to_install(tmp_path, module):
 WITHOUT = {
     "venv": f"""
 case "$*" in
-*platform*) exec {sys.executable} "$@" ;;
+*platform*) exec "{sys.executable}" "$@" ;;
 esac
 echo "$0: No module named venv"; exit 1
 """,
     "ensurepip": f"""
 case "$*" in
-*platform*) exec {sys.executable} "$@" ;;
+*platform*) exec "{sys.executable}" "$@" ;;
 esac
 echo "The virtual environment was not created successfully because ensurepip is not"
 echo "available."; exit 1

@@ -18,7 +18,7 @@ from evidence.count import HUNG, Answer, Figures, count, outcome
 from evidence.servers import SAFE, SHOWN
 from overlay import environment
 from overlay.errors import OverlayError
-from overlay.servers import postgresql
+from overlay.servers import postgresql, process
 from overlay.tests.test_processes import FAMILY, interrupt, start
 from overlay.tests.test_servers import installed
 
@@ -461,7 +461,17 @@ def database():
         yield database
 
 
-@pytest.mark.parametrize("server", runs.SERVERS, ids=lambda server: server.name)
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(
+            server,
+            id=server.name,
+            marks=[installed("redis-server")] if "Redis" in server.name else [],
+        )
+        for server in runs.SERVERS
+    ],
+)
 def test_server_that_does_not_start(server, database, tmp_path):
     """As in an environment without anything."""
     setup = setups.Setup(server.name, setups.POOL, setups.STOCK)
@@ -480,6 +490,20 @@ def test_unsafe_that_is_not_as_it_is_said(monkeypatch):
     reasons = unsafe.run("6.1.3")
     assert len(reasons) == 2 * len(unsafe.CASES)
     assert "No module named 'django'" in reasons[0]
+
+
+def test_unsafe_without_redis(monkeypatch, capsys):
+    """The other cases are run, but in CI none may be missing."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(process, "SYSTEM", ())
+    monkeypatch.setattr(runs, "djangos", lambda version: ({"stock": 1, "fork": 1}, ()))
+    monkeypatch.setattr(runs, "interpreter", lambda packages: Path(sys.executable))
+    monkeypatch.delenv("CI", raising=False)
+    assert len(unsafe.run("6.1.3")) == 2 * (len(unsafe.CASES) - 1)
+    assert "Redis: not run: redis-server is not on this" in capsys.readouterr().err
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(OverlayError, match="apt install redis-server"):
+        unsafe.run("6.1.3")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from overlay import manifest
+from overlay import ROOT, manifest
 from overlay.errors import OverlayError
 from overlay.tests.conftest import BASE, write
 
@@ -122,3 +122,18 @@ def test_path_as_file_and_as_patch_is_an_error(root):
     write(root, {"django/db/base.py": ""})
     with pytest.raises(OverlayError, match="both as a file and as a patch"):
         manifest.patched({}.get, named(["django/db/base.py"]), "6.1.3", root)
+
+
+def test_no_file_is_left_that_no_commit_names():
+    named = {
+        str(manifest.source(name, ROOT)[0].relative_to(ROOT))
+        for change in manifest.changes()
+        for name in change.paths.values()
+    }
+    there = {
+        str(path.relative_to(ROOT))
+        for tree in ("django", "docs/ref", "tests")
+        for path in (ROOT / tree).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert there - named == {"tests/runtests.py"}

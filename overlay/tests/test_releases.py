@@ -27,5 +27,11 @@ def test_versions(version):
     assert releases.check(version) is None
 
 
+@pytest.mark.parametrize("version", ["4.2", "5.1.15", "1.11"])
+def test_older_versions_are_told_those_that_there_are(version):
+    with pytest.raises(OverlayError, match=f"for Django {version}: name one of 5.2.19"):
+        releases.check(version)
+
+
 def test_series_is_compared_by_number():
     assert releases.series("10.0") > releases.series("6.1.3") > releases.series("5.2")

@@ -4,24 +4,14 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from overlay import manifest, stock
+from overlay import environment, manifest, stock
+from overlay.comparison import MISSING, PASSED, Outcome
+from overlay.console import run
 from overlay.errors import OverlayError
+from overlay.tests.conftest import write
 
 PASSES, FAILS, ERRS = (f"app.test_fork.Tests.test_{name}" for name in "abc")
-OUTPUT = f"""\
-test_a ({PASSES}) ... ok
-test_b ({FAILS}) ... a child's words
-FAIL
-test_c ({ERRS}) ... ERROR
-
-======================================================================
-FAIL: test_b ({FAILS}) (signal=1)
-----------------------------------------------------------------------
-======================================================================
-ERROR: test_c ({ERRS})
-----------------------------------------------------------------------
-Ran 3 tests in 0.1s
-"""
+OUTCOMES = {PASSES: PASSED, FAILS: Outcome("failed"), ERRS: Outcome("error")}
 
 
 def test_all_tests_are_run():
@@ -39,29 +29,48 @@ def test_all_tests_are_run():
 
 
 def test_what_passed():
-    assert stock.passed(OUTPUT) == {PASSES}
+    assert stock.passed(OUTCOMES) == {PASSES}
 
 
 def test_known_test_that_passes():
-    stock.check(OUTPUT, {PASSES: "reason"})
+    stock.check(OUTCOMES, {PASSES: "reason"})
 
 
 def test_unknown_test_that_passes():
     with pytest.raises(OverlayError, match=f"{PASSES}: passes on stock"):
-        stock.check(OUTPUT, {})
+        stock.check(OUTCOMES, {})
 
 
 def test_known_test_that_fails():
     with pytest.raises(OverlayError, match=f"{FAILS}: fails on stock"):
-        stock.check(OUTPUT, {PASSES: "reason", FAILS: "reason"})
+        stock.check(OUTCOMES, {PASSES: "reason", FAILS: "reason"})
 
 
-def test_skipped_test():
-    with pytest.raises(OverlayError, match=f"{FAILS}: skipped"):
-        stock.check(OUTPUT.replace("a child's words", "skipped 'no server'"), {})
+@pytest.mark.parametrize("outcome", [Outcome("skipped", "no server"), MISSING])
+def test_test_that_shows_nothing(outcome):
+    with pytest.raises(OverlayError, match=f"{FAILS}: {outcome}, so that it shows"):
+        stock.check(OUTCOMES | {FAILS: outcome}, {PASSES: "reason"})
 
 
-@pytest.mark.parametrize("old, new", [("Ran 3", "Ran 4"), ("Ran 3 tests", "Killed")])
-def test_tests_that_did_not_run(old, new):
-    with pytest.raises(OverlayError, match="names 3 tests"):
-        stock.check(OUTPUT.replace(old, new), {PASSES: "reason"})
+def test_no_tests():
+    with pytest.raises(OverlayError, match="No test ran"):
+        stock.check({}, {})
+
+
+@pytest.mark.parametrize(
+    "code, said",
+    [
+        ("print('one'); sys.exit('mariadbd is missing')", "(mariadbd is missing): see"),
+        ("time.sleep(60)", "did not end in 1 s"),
+    ],
+)
+def test_run_that_does_not_end_well(tmp_path, monkeypatch, capsys, code, said):
+    script = f"import sys, time\n{code}\n"
+    write(tmp_path, {"overlay/stock.toml": "[passes]\n", "tests/runtests.py": script})
+    monkeypatch.setattr(environment, "bootstrap", lambda *arguments: None)
+    monkeypatch.setattr(stock, "ROOT", tmp_path)
+    monkeypatch.setattr(stock, "BUILD", tmp_path)
+    monkeypatch.setattr(stock, "TIMEOUT", 1)
+    assert run("stock", stock._check_stock, []) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("stock: error: ") and said in line

@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from overlay import artifacts, checkout, comparison, environment, known, suite
+from overlay import artifacts, checkout, comparison, environment, known, settings, suite
 from overlay.comparison import MISSING, PASSED, Difference, Outcome
 from overlay.errors import OverlayError
 from overlay.options import release
@@ -120,8 +120,6 @@ SAMPLE_OUTCOMES = {
 
 RUN = """
 import sys
-from django.conf import settings
-settings.configure()
 import django
 django.setup()
 from outcomes import Runner
@@ -141,7 +139,9 @@ def line(test, outcome):
 def test_runner(tmp_path, parallel):
     """Every outcome is that of its own test, in parallel as well."""
     (tmp_path / "sample.py").write_text(SAMPLE)
-    shutil.copy(suite.RUNNER, tmp_path)
+    # A module, since workers may not be forked from the process that has them.
+    (tmp_path / "no_settings.py").touch()
+    shutil.copy(settings.RUNNER, tmp_path)
     file = tmp_path / "outcomes.jsonl"
     with artifacts.tree(release()) as tree:
         process = subprocess.run(
@@ -150,6 +150,7 @@ def test_runner(tmp_path, parallel):
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([str(tree), str(tmp_path)]),
+                "DJANGO_SETTINGS_MODULE": "no_settings",
                 "OVERLAY_OUTCOMES": str(file),
             },
             capture_output=True,
@@ -311,7 +312,7 @@ def runs(tmp_path, monkeypatch):
     """
     given = []
 
-    def run(options, name, tree, paths, labels=(), again=False):
+    def run(options, name, tree, module, path, labels=(), again=False):
         outcomes = given.pop(0)
         if not isinstance(outcomes, dict):
             outcomes = dict(zip("abcdefghij", outcomes))
