@@ -1,35 +1,43 @@
-"""Print how many tests passed, failed, and were skipped in .ci/run's log."""
+"""
+Print how many tests passed, failed, and were skipped, according to a file that
+OVERLAY_OUTCOMES named; fail if one of ours was skipped for a reason that isn't
+in those sections of skips.toml:
 
+    python3 .ci/count.py FILE SECTION...
+"""
+
+import json
 import re
 import sys
+import tomllib
 from collections import Counter
+from pathlib import Path
 
-# "Ran 145 tests in 9.057s", and "OK (skipped=67)" or "FAILED (failures=1)".
-RAN = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
-UNITTEST = re.compile(r"^(?:OK|FAILED) \((.+)\)$", re.MULTILINE)
-# "==== 1 failed, 480 passed, 2 skipped in 251.03s (0:04:11) ====".
-PYTEST = re.compile(r"^=+ (.+) in [\d.]+s.* =+$", re.MULTILINE)
-
-
-def count(log):
-    """Return how many tests passed, failed, or were skipped, by that word."""
-    counts, ran = Counter(), sum(map(int, RAN.findall(log)))
-    for words in UNITTEST.findall(log):
-        for name, number in re.findall(r"([a-z ]+)=(\d+)", words):
-            counts[name.strip()] += int(number)
-    counts["failed"] = sum(
-        counts[name] for name in ["failures", "errors", "unexpected successes"]
-    )
-    counts["passed"] = ran - counts["failed"] - counts["skipped"]
-    for words in PYTEST.findall(log):
-        for number, name in re.findall(r"(\d+) (passed|failed|skipped|error)", words):
-            counts["failed" if name == "error" else name] += int(number)
-    return counts
+SKIPS = Path(__file__).with_name("skips.toml")
+OURS = re.compile(r"overlay/tests/|.*\.test_fork\.")
+WORDS = {"passed": "passed", "expected failure": "passed", "skipped": "skipped"}
 
 
-if __name__ == "__main__":
-    with open(sys.argv[1], errors="replace") as file:
-        counts = count(file.read())
+def main(path, *sections):
+    with open(path) as file:
+        lines = [line for line in map(json.loads, file) if "outcome" in line]
+    counts = Counter(WORDS.get(line["outcome"], "failed") for line in lines)
+    allowed = tomllib.loads(SKIPS.read_text())
+    reasons = [reason for section in sections for reason in allowed[section]]
+    wrong = [
+        f"{line['test']}: skipped ({line['reason']}): let it run, or allow it in "
+        ".ci/skips.toml."
+        for line in lines
+        if line["outcome"] == "skipped"
+        and OURS.match(line["test"])
+        and not any(re.search(reason, line["reason"]) for reason in reasons)
+    ]
+    print("\n".join(dict.fromkeys(wrong)))
     print(
         ", ".join(f"{counts[name]} {name}" for name in ["passed", "failed", "skipped"])
     )
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

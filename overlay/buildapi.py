@@ -80,17 +80,20 @@ def _version(config_settings):
     carried = sdist.carried()
     version = settings.pop("django", carried or releases.default(sys.version_info))
     if not isinstance(version, str):
-        raise OverlayError(f"-C django takes one release and was given {version!r}.")
+        raise OverlayError(
+            f"--config-settings=django=... takes one release and was given {version!r}."
+        )
     if settings:
         raise OverlayError(
             f"There is no setting {', '.join(map(repr, sorted(settings)))}: the one "
-            f"that there is names the release of Django, -C django={version}."
+            "that there is names the release of Django, "
+            f"--config-settings=django={version}."
         )
     releases.check(version)
     if carried and version != carried:
         raise OverlayError(
             f"This sdist is for Django {carried} and can't be built for {version}: "
-            "leave out -C django, or build from the repository."
+            "leave out --config-settings, or build from the repository."
         )
     release = releases.RELEASES.get(version)
     if release and sys.version_info < release.python:

@@ -51,6 +51,12 @@ def checkout(directory, version, root=ROOT, changes=None, author=AUTHOR, date=No
         for name in change.paths.values():
             manifest.source(name, root)
     if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        if (directory / ".git").exists():
+            # As pip install -e makes it, too.
+            raise OverlayError(
+                f"{directory} is a checkout already: work in it, remove it, or name "
+                "another directory."
+            )
         raise OverlayError(
             f"{directory} is there and not empty: remove it, or name another "
             "directory."

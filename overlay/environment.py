@@ -24,7 +24,7 @@ except ImportError:  # Windows, where two runs at once are not kept apart.
 
 # What the commands of this package need, and what its tests need on top.
 TOOLS = ["unidiff>=1.0,<2"]
-TESTS = [*TOOLS, "pytest>=8", "installer>=1,<2"]
+TESTS = [*TOOLS, "pytest>=8", "pytest-xdist>=3,<4", "installer>=1,<2"]
 
 # What a pip that we run must not have from the one that builds this project
 # (the last three, by which it would take our backend for Django's), nor from

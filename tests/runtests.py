@@ -151,7 +151,9 @@ def _run(options, rest):
             )
         if not options.database:
             runs["the tooling's tests"] = functools.partial(
-                processes.run, [sys.executable, "-m", "pytest", "overlay"], cwd=ROOT
+                processes.run,
+                [sys.executable, "-m", "pytest", "-n2", "overlay"],
+                cwd=ROOT,
             )
         return _summary(runs)
 

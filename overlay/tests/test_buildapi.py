@@ -1,5 +1,7 @@
 import hashlib
 import os
+import re
+import shlex
 import shutil
 import sys
 import tarfile
@@ -9,7 +11,7 @@ import zipfile
 
 import pytest
 
-from overlay import buildapi, environment, sources
+from overlay import ROOT, artifacts, buildapi, environment, sources
 from overlay.errors import OverlayError
 from overlay.git import git
 from overlay.tests.building import (
@@ -69,7 +71,10 @@ def commit(root):
 
 
 def unpack(archive, directory):
-    shutil.unpack_archive(archive, directory)
+    with tarfile.open(archive) as tar:
+        # Debian 12's Python has no argument for it.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(directory)
     (tree,) = directory.iterdir()
     return tree
 
@@ -325,6 +330,33 @@ def test_pip_installs_it_as_django(root, environ, tmp_path):
     assert not (site / "django").exists() and not (root / "build").exists()
 
 
+def test_what_readme_says_of_how_the_fork_leaves(environ):
+    readme = (ROOT / "README.md").read_text()
+    guard = re.search(r"guard: begin -->\s+```python\n(.*?)```", readme, re.DOTALL)[1]
+    (undo,) = re.findall(r"^\$ pip (install --force.*)$", readme, re.MULTILINE)
+
+    def stays():
+        process = run(environ.python, "-c", guard, check=False)
+        if process.returncode:
+            *_, said = process.stderr.splitlines()
+            assert said.startswith(f"ImportError: Django {NEWEST} shares database")
+        return process.returncode == 0
+
+    with artifacts.wheel(NEWEST) as wheel:
+        environ.pip("install", wheel)
+    for arguments in (["django"], ["--upgrade", "django"], [f"Django=={NEWEST}"]):
+        environ.pip("install", *arguments)
+        assert stays()
+    environ.pip(*(word.replace("6.1.3", NEWEST) for word in shlex.split(undo)))
+    assert not stays()
+    if EVERYWHERE != NEWEST:
+        with artifacts.wheel(EVERYWHERE) as wheel:
+            environ.pip("install", wheel)
+        assert stays()
+        environ.pip("install", "--upgrade", "django")
+        assert not stays()
+
+
 def check_installed(environ, version):
     environ.pip("check")
     shown = environ.pip("show", "Django").stdout
@@ -344,7 +376,12 @@ def test_pip_builds_the_same_wheel_from_git_and_from_the_sdist(root, out):
     commit(root)
     sdist = out / hook(root, "build_sdist", out, {"django": EVERYWHERE})
     command = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir")
-    run(*command, out / "git", f"git+{root.as_uri()}", f"-Cdjango={EVERYWHERE}")
+    run(
+        *command,
+        out / "git",
+        f"git+{root.as_uri()}",
+        f"--config-settings=django={EVERYWHERE}",
+    )
     run(*command, out / "sdist", sdist)
     wheel = f"django-{EVERYWHERE}+fork.2-py3-none-any.whl"
     assert os.listdir(out / "git") == os.listdir(out / "sdist") == [wheel]
@@ -391,7 +428,9 @@ def test_pip_without_build_isolation(root, environ):
 
 
 def test_pip_prints_what_is_wrong_with_a_setting(root, environ):
-    failed = environ.pip("install", ".", "-Cdjango=latest", cwd=root, check=False)
+    failed = environ.pip(
+        "install", ".", "--config-settings=django=latest", cwd=root, check=False
+    )
     assert failed.returncode == 1
     assert "overlay: error: 'latest' is not a version of Django" in failed.stderr
     assert "Traceback" not in failed.stderr

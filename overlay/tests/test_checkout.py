@@ -89,7 +89,7 @@ def test_directory_in_use_is_refused(root, tmp_path):
     directory = checkout(tmp_path / "fork", "6.1.3", root)
     edit(directory / "django/db/base.py", "import copy\n", "import edited\n")
     before = read(directory)
-    with pytest.raises(OverlayError, match="fork is there and not empty"):
+    with pytest.raises(OverlayError, match="fork is a checkout already: work in it"):
         checkout(directory, "6.1.3", root)
     assert read(directory) == before
     write(tmp_path, {"file": ""})

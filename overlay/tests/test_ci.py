@@ -1,19 +1,97 @@
+"""What .ci/run counts, and what it refuses."""
+
+import json
+import os
 import subprocess
 import sys
 
+import pytest
+
 from overlay import ROOT
 
+COUNT = ROOT / ".ci" / "count.py"
 
-def test_counts_tests_of_unittest_and_pytest(tmp_path):
-    log = tmp_path / "log"
-    log.write_text(
-        "Ran 145 tests in 9.057s\n\nOK (skipped=67, expected failures=9)\n"
-        "Ran 10 tests in 1.000s\n\nFAILED (failures=1, errors=2, skipped=3)\n"
-        "Ran 1 test in 1.000s\n\nOK\n"
-        "== 1 failed, 480 passed, 2 skipped, 1 error in 251.03s (0:04:11) ==\n"
-        "fork: 19 tests, 12 passed, 7 failed\n"
+
+def count(tmp_path, *lines):
+    file = tmp_path / "outcomes"
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return subprocess.run(
+        [sys.executable, COUNT, file, "everywhere"], capture_output=True, text=True
     )
-    printed = subprocess.check_output(
-        [sys.executable, ROOT / ".ci" / "count.py", log], text=True
+
+
+def outcome(test, name, reason=""):
+    return {"test": test, "outcome": name, "reason": reason}
+
+
+def test_counts_what_the_runners_write(tmp_path):
+    process = count(
+        tmp_path,
+        {"tests": ["app.a", "app.b"]},
+        outcome("app.a", "passed"),
+        outcome("app.b", "expected failure"),
+        outcome("app.c", "skipped", "Database has no such thing"),
+        outcome("app.d", "unexpected success"),
+        {"failures": 1},
+        outcome("overlay/tests/test_x.py::test", "failed"),
+        outcome("overlay/tests/test_x.py::other", "passed"),
     )
-    assert printed == "563 passed, 5 failed, 72 skipped\n"
+    assert process.stdout.splitlines()[-1] == "3 passed, 2 failed, 1 skipped"
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "test, reason, allowed",
+    [
+        ("backends.postgresql.test_fork.A.test", "PostgreSQL tests", True),
+        ("backends.postgresql.test_fork.A.test", "no such thing", False),
+        ("overlay/tests/test_x.py::test", "Skipped: redis-server is not on", False),
+        ("backends.tests.A.test_fork", "no such thing", True),
+    ],
+)
+def test_our_tests_are_skipped_for_known_reasons_only(tmp_path, test, reason, allowed):
+    process = count(tmp_path, outcome(test, "skipped", reason))
+    assert process.returncode == int(not allowed)
+    assert (f"{test}: skipped ({reason}): let it run" in process.stdout) is not allowed
+
+
+@pytest.mark.parametrize(
+    "test", ["def test():\n    assert 1", "def test():\n    assert 0", ""]
+)
+def test_outcomes_of_pytest(tmp_path, test):
+    """They are written once, in several processes, and only from here."""
+    (tmp_path / "test_it.py").write_text(f"import os\n{test}\n")
+    file = tmp_path / "outcomes"
+    process = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n2", "-p", "overlay.tests.conftest"]
+        + ["--rootdir", tmp_path, tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "OVERLAY_OUTCOMES": str(file)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    lines = file.read_text().splitlines() if file.exists() else []
+    found = [json.loads(line)["outcome"] for line in lines]
+    expected = {0: ["passed"], 1: ["failed"]}.get(process.returncode, [])
+    assert found == expected, process.stdout
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        (["run", "everything"], "run: error: everything is nothing to run: leave it"),
+        (["bare"], "bare: error: name a suite, a Python, and a command"),
+        (["bare", "--ordinary", "sid", "python3"], "bare: error: name a suite"),
+    ],
+)
+def test_bad_input_is_one_line(command, said):
+    process = subprocess.run(
+        [ROOT / ".ci" / command[0], *command[1:]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    (line,) = process.stderr.splitlines()
+    assert line.startswith(said)
+    assert process.returncode

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evidence import tables, unsafe
+from evidence import runs, tables, unsafe
 from overlay.errors import OverlayError
 from overlay.tests.documents import (
     EXAMPLE,
@@ -47,6 +47,18 @@ def test_outcomes():
 def test_cells(setups, cells):
     row = tables.outcomes(document(*setups)).splitlines()[4]
     assert row == f"| gunicorn sync | {' | '.join(cells)} |"
+
+
+def test_some_outcomes():
+    made = document(setup(), healthy(), healthy(server="granian"))
+    lines = tables.some_outcomes(made).splitlines()
+    assert lines[0] in tables.outcomes(made)
+    assert [line for line in lines if line.startswith("| gran")] == []
+    assert len([line for line in lines if line.startswith("| gunicorn sync |")]) == 1
+
+
+def test_servers_in_readme_are_some_of_those_that_are_run():
+    assert set(tables.SOME) < {server.name for server in runs.SERVERS}
 
 
 @pytest.fixture
