@@ -122,7 +122,6 @@ def _run(options):
         if json:
             report.write(json, document)
         if html:
-            console.say(f"Drawing the charts of {options.html} ...")
             html.write(page.page(document))
     print(f"{report.title(versions, document['machine'])}\n")
     if options.markdown:

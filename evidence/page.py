@@ -1,15 +1,49 @@
 """The report as one HTML file, which loads nothing else."""
 
-import base64
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from evidence import charts, report
-from evidence.setups import FORK, STOCK
+from evidence import report, tables
+from evidence.count import Figures
+from evidence.servers import SHOWN
+from evidence.setups import FORK, STOCK, TOKENS, WORKAROUND
 
 # The columns in which any number but 0 is what should not be.
 BAD = ("wrong", "failed", "hung", "shared")
+
+# What can become of a request; a process that hangs asks no more.
+OUTCOMES = Figures._fields[:4]
+UNASKED = "never asked"
+
+# What evidence.app.workaround does in the child, by how connections are kept.
+IN_CHILD = {
+    "pool": 'type(connections["default"])._connection_pools.clear()',
+    "persistent": "connections.close_all()",
+}
+# What is not code that runs in the child.
+OPTIONS = {"lazy-apps": "lazy-apps = true"}
+
+
+class Bar(NamedTuple):
+    """The requests to a server with one Django, by outcome, and in words."""
+
+    django: str
+    numbers: dict[str, int]
+    text: str
+
+
+class Session(NamedTuple):
+    """
+    A session of the database server: the processes that held it before the
+    fork and at the end of the load, and whether several did at once.
+    """
+
+    name: str
+    before: list[str]
+    after: list[str]
+    shared: bool
 
 
 def page(document):
@@ -23,28 +57,21 @@ def page(document):
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
     )
-    environment.filters["url"] = _url
     setups = document["setups"]
+    rows = [setup | {"row": row} for setup, row in zip(setups, report.rows(document))]
+    servers = _grouped(rows, "server")
     return environment.get_template("page.html.j2").render(
         document=document,
         header=report.HEADER,
-        servers=_grouped(
-            [setup | {"row": row} for setup, row in zip(setups, report.rows(document))],
-            "server",
-        ),
+        servers=servers,
         bad=_bad,
-        bars={
-            connections: charts.bars(those)
-            for connections, those in _grouped(setups, "connections").items()
-        },
-        pairs=_pairs(setups),
-        themes={"light": charts.LIGHT._asdict(), "dark": charts.DARK._asdict()},
+        code=_code,
+        outcomes=(*OUTCOMES, UNASKED),
+        totals=_totals(servers),
+        bars={server: _bars(those) for server, those in servers.items()},
+        sessions=_held(servers),
+        unsafe=SHOWN,
     )
-
-
-def _url(svg):
-    """Return the URL of an image that is all in it."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def _grouped(setups, name):
@@ -62,22 +89,78 @@ def _bad(name, setup):
     return name in BAD and setup[name] > 0
 
 
-def _pairs(setups):
+def _code(workaround):
+    """Return the code of a workaround, by how connections are kept."""
+    return {"": OPTIONS[workaround]} if workaround in OPTIONS else IN_CHILD
+
+
+def _totals(servers):
     """
-    Return the Charts of who held which session on stock and on the fork, where
-    that was seen, for each server and how it keeps connections.
+    Return for each Django how many requests got the data of another one, and
+    of how many, on the `servers` that count.
+    """
+    counted = [
+        setup
+        for setups in servers.values()
+        for setup in setups
+        if setup["expected"] != SHOWN and not setup["not_run"]
+    ]
+    return {
+        django: (
+            sum(setup["wrong"] for setup in those),
+            sum(setup[name] for setup in those for name in OUTCOMES),
+        )
+        for django in (STOCK, WORKAROUND, FORK)
+        if (those := [setup for setup in counted if setup["django"] == django])
+    }
+
+
+def _bars(setups):
+    """Return the Bars of `setups`, which are of one server."""
+    bars = []
+    for django, those in _grouped(setups, "django").items():
+        run = [setup for setup in those if not setup["not_run"]]
+        numbers = {name: sum(setup[name] for setup in run) for name in OUTCOMES}
+        asked = sum(numbers.values())
+        numbers[UNASKED] = max(0, len(run) * TOKENS - asked)
+        bars.append(Bar(django, numbers, tables.cell(those)))
+    return bars
+
+
+def _held(servers):
+    """
+    Return the Sessions on stock and on the fork, where they were seen, for
+    each server, by how it keeps connections and its Django.
     """
     return {
-        f"{server}, {connections}": [
-            (setup, charts.holders(setup["held"])) for setup in seen
-        ]
-        for server, of_server in _grouped(setups, "server").items()
-        for connections, those in _grouped(of_server, "connections").items()
+        server: seen
+        for server, setups in servers.items()
         if (
-            seen := [
-                setup
-                for setup in those
-                if setup["django"] in (STOCK, FORK) and any(setup["held"])
-            ]
+            seen := {
+                f"{setup['connections']}, {setup['django']}": sessions
+                for setup in setups
+                if setup["django"] in (STOCK, FORK)
+                if (sessions := _sessions(setup["held"]))
+            }
         )
     }
+
+
+def _sessions(held):
+    """Return the Sessions of what is `held`, of a document."""
+    columns = [*held, {}, {}][:2]
+    return [
+        Session(str(session), *users, shared=any(len(those) > 1 for those in users))
+        for session in dict.fromkeys(
+            session
+            for column in columns
+            for those in column.values()
+            for session in those
+        )
+        if (
+            users := [
+                [process for process, those in column.items() if session in those]
+                for column in columns
+            ]
+        )
+    ]

@@ -146,7 +146,7 @@ def _outcomes(setups, servers):
             if django == WORKAROUND and not of_server[0]["workaround"]:
                 row.append("none")
             else:
-                row.append(_cell(those) if those else "not run")
+                row.append(cell(those) if those else "not run")
         lines.append(row)
     return _table(("server", *DJANGOS), lines)
 
@@ -200,7 +200,7 @@ def _made(document):
     return _filled(f"Printed by `{document['command']}` with {made}.")
 
 
-def _cell(setups):
+def cell(setups):
     """Return what came of `setups`, of the same server and Django."""
     run = [setup for setup in setups if not setup["not_run"]]
     parts = [_outcome(run)] if run else []

@@ -12,9 +12,8 @@ DJANGO = ["asgiref==3.13.0", "sqlparse==0.6.1"]
 
 JINJA = "jinja2==3.1.6"
 
-# For the table, the report, and its charts. This networkx is the newest that
-# still runs on Python 3.11.
-REPORT = [JINJA, "matplotlib==3.11.2", "networkx==3.6.1", "rich==15.0.0"]
+# For the report and the table.
+REPORT = [JINJA, "rich==15.0.0"]
 
 # Of what Django's tests can use, and skip without it, all that needs neither a
 # compiler nor a server.

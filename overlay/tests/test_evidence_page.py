@@ -1,10 +1,10 @@
 import contextlib
+import inspect
 import json
 import os
 import re
 import socket
 import threading
-import xml.etree.ElementTree
 from html.parser import HTMLParser
 
 import psutil
@@ -13,9 +13,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from evidence import charts
-from evidence.page import page
-from evidence.setups import STOCK
+from evidence import tables
+from evidence.app import workaround
+from evidence.page import IN_CHILD, page
 from overlay.errors import OverlayError
 from overlay.servers.process import program
 from overlay.tests.documents import (
@@ -35,7 +35,7 @@ HOSTILE = "</td></style><script>alert('\"&')</script><img src=http://[::1]/> | $
 
 
 class Elements(HTMLParser):
-    """The rows of the HTML's tables, its images, and the elements it has."""
+    """The rows of the HTML's tables, its text, and the elements it has."""
 
     def __init__(self, html):
         super().__init__()
@@ -60,8 +60,13 @@ class Elements(HTMLParser):
         if self.in_cell:
             self.rows[-1][-1] += data
 
-    def images(self):
-        return [attributes for tag, attributes in self.elements if tag == "img"]
+    def classes(self, name):
+        """Return the attributes of the elements of the class `name`."""
+        return [
+            attributes
+            for _, attributes in self.elements
+            if name in attributes.get("class", "").split()
+        ]
 
 
 @pytest.mark.parametrize("made", [EXAMPLE, document(setup()), document(), MANY])
@@ -73,21 +78,26 @@ def test_page(made):
     assert f"{made['command']} --html report.html" in elements.text
     for name, version in (made["versions"] | made["machine"]).items():
         assert [name, str(version)] in elements.rows
-    rows = [row for row in elements.rows if len(row) > 2]
-    assert rows[0][:3] == ["server", "connections", "Django"]
+    servers = {setup["server"] for setup in made["setups"]}
+    rows = [row for row in elements.rows if len(row) > 3 or "not run" in row[-1]]
+    assert rows[0][:3] == ["connections", "Django", "right"]
     assert len(rows) == 1 + len(made["setups"])
+    assert len(elements.classes("bars")) == len(servers)
+    assert len(html) < 1_000_000
 
 
-def test_page_is_the_same_each_time():
-    assert page(EXAMPLE) == page(EXAMPLE)
+def test_page_of_what_is_kept():
+    html = page(json.loads(tables.FIGURES.read_text()))
+    assert "2238" in html and "(documented as unsafe)" in html
+    assert len(html) < 1_000_000
 
 
 def test_rows():
     elements = Elements(page(EXAMPLE))
     names = [setup["django"] for setup in EXAMPLE["setups"]]
-    rows = [row[-10:] for row in elements.rows[1:6]]
     figures = ["122", "71", "4", "3", "2", "4", "1.3"]
-    assert rows == [
+    assert elements.rows[1:7] == [
+        ["gunicorn sync"],
         ["pool", names[0], *figures, "6 of 7"],
         ["pool", names[1], *figures, "6 of 7"],
         ["pool", names[2], "200", "0", "0", "0", "0", "4", "1.3", "8 of 8"],
@@ -96,6 +106,57 @@ def test_rows():
     ]
     assert "A note." in elements.text
     assert EXAMPLE["setups"][1]["errors"][0] in elements.text
+
+
+def test_totals():
+    shown = setup(server="mule", expected="shown")
+    html = page(document(*EXAMPLE["setups"], shown))
+    totals = re.findall(r"<dt>(.+)</dt><dd><strong>(.+)</strong> of (\d+)", html)
+    assert totals == [
+        ("stock", "142", "400"),
+        ("stock + workaround", "71", "200"),
+        ("fork", "0", "200"),
+    ]
+
+
+def test_bars():
+    """What wasn't asked, as a process hung, fills them up."""
+    hung = setup(right=50, wrong=20, failed=0, hung=1)
+    elements = Elements(page(document(hung, healthy(), not_run())))
+    labels = [attributes["aria-label"] for attributes in elements.classes("bar")]
+    assert labels == ["50 right, 20 wrong, 1 hung, 129 never asked", "200 right"]
+    segments = [
+        (attributes["class"], attributes["style"])
+        for tag, attributes in elements.elements
+        if tag == "span" and "style" in attributes
+    ]
+    numbers = {"right": 50, "wrong": 20, "hung": 1, "never": 129}
+    assert segments == [
+        *((name, f"flex-grow: {number}") for name, number in numbers.items()),
+        ("right", "flex-grow: 200"),
+    ]
+    assert "20 wrong, 1 hung of 71; 2 shared" in elements.text
+
+
+def test_bar_of_what_was_not_run():
+    for made in (not_run(), setup(not_run="it ended")):
+        elements = Elements(page(document(made)))
+        (bar,) = elements.classes("bar")
+        assert bar["aria-label"] == "nothing"
+
+
+def test_workarounds_are_shown_as_code():
+    source = inspect.getsource(workaround)
+    text = Elements(page(EXAMPLE)).text
+    for line in IN_CHILD.values():
+        assert line in source and line in text
+    text = Elements(page(document(setup(workaround="lazy-apps")))).text
+    assert "lazy-apps = true" in text and line not in text
+
+
+def test_what_is_unsafe_is_named():
+    made = document(setup(expected="shown"), healthy(server="other"))
+    assert page(made).count("(documented as unsafe)") == 1
 
 
 def test_what_is_bad_stands_out():
@@ -124,95 +185,50 @@ def test_hostile_strings():
     html = page(made)
     elements = Elements(html)
     assert "script" not in {tag for tag, _ in elements.elements}
-    assert {attributes["src"][:5] for attributes in elements.images()} == {"data:"}
     assert html.count("</style>") == 1
     for text in hostile.values():
         assert text in elements.text
 
 
-def test_no_address_of_elsewhere():
+def test_no_address_of_anything():
     for _, attributes in Elements(page(EXAMPLE)).elements:
-        for name in ("src", "srcset", "href", "action", "data"):
-            assert attributes.get(name, "data:").startswith("data:")
-
-
-def test_charts_of_page():
-    """Those of the outcomes, and who held what on stock and the fork."""
-    texts = [attributes["alt"] for attributes in Elements(page(EXAMPLE)).images()]
-    assert texts == [
-        "gunicorn sync, stock: 122 right, 71 wrong, 4 failed, 3 hung; gunicorn sync, "
-        "workaround: 122 right, 71 wrong, 4 failed, 3 hung; gunicorn sync, fork: 200 "
-        "right",
-        "gunicorn sync, stock: 122 right, 71 wrong, 4 failed, 3 hung; gunicorn sync, "
-        "fork: not run",
-        "Before the fork: process 100 holds 7, 8. At the end of the load: process 100 "
-        "holds 7, 8; process 101 holds 7, 8; process 102 holds none.",
-        "Before the fork: process 100 holds 7, 8. At the end of the load: process 100 "
-        "holds 7, 8; process 101 holds 9, 10; process 102 holds 11, 12.",
-        "Before the fork: process 100 holds 7, 8.",
-    ]
-
-
-def drawn(svg):
-    """Return the texts in `svg`, and the colours."""
-    texts = xml.etree.ElementTree.fromstring(svg).findall(".//{*}text")
-    return [text.text for text in texts], set(re.findall("#[0-9a-f]{6}", svg))
-
-
-def test_bars():
-    chart = charts.bars(EXAMPLE["setups"])
-    texts, colours = drawn(chart.light)
-    assert "gunicorn sync" in texts
-    assert "stock: 122 right, 71 wrong, 4 failed, 3 hung" in texts
-    assert "fork: not run" in texts
-    outcomes = charts.OUTCOMES
-    assert {getattr(charts.LIGHT, name) for name in outcomes} <= colours
-    assert {getattr(charts.DARK, name) for name in outcomes} <= drawn(chart.dark)[1]
-
-
-def test_bars_of_nothing():
-    for made in (not_run(), healthy(right=0)):
-        assert "gunicorn sync" in drawn(charts.bars([made]).light)[0]
-
-
-def test_bars_of_what_ended_early():
-    """What was counted until then is not a result."""
-    early = setup(not_run="it ended")
-    assert charts.bars([early]) == charts.bars([not_run(django=STOCK)])
+        assert not attributes.keys() & {"src", "srcset", "href", "action", "data"}
 
 
 @pytest.mark.parametrize(
-    "held, shared",
+    "held, rows",
     [
-        (HELD, True),
-        (healthy()["held"], False),
-        (HELD[:1], False),
-        ([{}, HELD[1]], True),
-        ([{"100": [7]}, {}], False),
-        ([{"100": []}, {"100": []}], False),
+        (HELD, [["7", "100", "100, 101", True], ["8", "100", "100, 101", True]]),
+        (
+            healthy()["held"],
+            [
+                [str(number), "100" * (number < 9), after, False]
+                for number, after in zip(
+                    range(7, 13), ["100", "100", "101", "101", "102", "102"]
+                )
+            ],
+        ),
+        (HELD[:1], [["7", "100", "", False], ["8", "100", "", False]]),
+        ([{}, {"100": [7], "101": [7]}], [["7", "", "100, 101", True]]),
+        ([{"100": [7]}, {"101": [7]}], [["7", "100", "101", False]]),
+        ([{"100": []}, {"100": []}], []),
+        ([], []),
+        ([{}], []),
     ],
 )
-def test_holders(held, shared):
-    texts, colours = drawn(charts.holders(held).light)
-    ids = [
-        name
-        for sessions_of in held
-        for process, sessions in sessions_of.items()
-        for name in (process, *map(str, sessions))
-    ]
-    assert set(ids) <= set(texts)
-    # Each session once, and each process for each time.
-    sessions = {name for name in ids if len(name) < 3}
-    processes = [name for name in ids if len(name) == 3]
-    numbers = sorted(text for text in texts if text.isdigit())
-    assert numbers == sorted([*sessions, *processes])
-    assert (charts.LIGHT.wrong in colours) == shared
-
-
-@pytest.mark.parametrize("held", [[], [{}], [{}, {}]])
-def test_nobody_held_anything(held):
+def test_sessions(held, rows):
     html = page(document(setup(held=held)))
-    assert len(Elements(html).images()) == 1
+    found = re.findall(
+        r'<tr( class="bad")?><th scope="row">(\d+)</th><td>([^<]*)</td><td>([^<]*)<',
+        html,
+    )
+    assert [[*cells, bool(bad)] for bad, *cells in found] == rows
+    assert ("Which process held which session" in html) == bool(rows)
+
+
+def test_sessions_are_of_stock_and_the_fork():
+    captions = re.findall(r"<caption>(\w+, .*)</caption>", page(EXAMPLE))
+    assert captions == ["pool, stock", "pool, fork", "persistent, stock"]
 
 
 def _end(service):
@@ -370,47 +386,54 @@ def test_in_a_browser(browser, opened, rendered, theme, size):
 
     assert browser.find_element(By.TAG_NAME, "h1").is_displayed()
     table = browser.find_element(By.TAG_NAME, "table")
-    assert table.is_displayed()
-    assert len(table.find_elements(By.CSS_SELECTOR, "tbody tr")) == len(made["setups"])
+    assert not table.is_displayed()
     for details in browser.find_elements(By.TAG_NAME, "details"):
         browser.execute_script("arguments[0].open = true", details)
-    images = browser.find_elements(By.TAG_NAME, "img")
-    assert len(images) > 2
-    for image in images:
-        assert image.is_displayed()
-        assert image.aria_role == "image"
-        # 0 where it can't be drawn.
-        assert image.get_property("naturalWidth") > 0
-        assert image.accessible_name
+    assert table.is_displayed()
+    rows = table.find_elements(By.CSS_SELECTOR, "tbody tr:has(td)")
+    assert len(rows) == len(made["setups"])
+    wrong = table.find_element(By.CSS_SELECTOR, "th:nth-child(4)")
+    assert wrong.text == "wrong"
+    assert wrong.rect["x"] + wrong.rect["width"] <= SIZES[size][0]
+    bars = browser.find_elements(By.CLASS_NAME, "bar")
+    assert bars
+    for bar in bars:
+        segments = bar.find_elements(By.TAG_NAME, "span")
+        width = sum(segment.rect["width"] for segment in segments)
+        assert bar.aria_role == "image" and bar.accessible_name
+        assert abs(width - bar.rect["width"]) < 1 or not segments
     assert overflow(browser) <= 0
     assert browser.get_log("browser") == []
     assert requested(browser) == [address]
+
+
+# The colours of the bars' key, and of the background.
+KEY = """
+const colour = element => getComputedStyle(element).backgroundColor
+    .match(/[\\d.]+/g).slice(0, 3).map(Number);
+return [colour(document.body), ...[...document.querySelectorAll(".key span")]
+    .slice(0, 4).map(colour)];
+"""
 
 
 def test_themes(browser, opened):
     seen = {}
     for theme in ("light", "dark"):
         opened(page(EXAMPLE), theme)
+        browser.execute_script(
+            "document.querySelectorAll('details').forEach(each => each.open = true)"
+        )
         texts = browser.execute_script(TEXTS)
-        images = browser.find_elements(By.TAG_NAME, "img")
-        seen[theme] = [
-            *(colours for _, *colours, _ in texts[:1]),
-            *(image.get_property("currentSrc") for image in images),
-        ]
         assert len(texts) > 50
         for text, colour, background, size in texts:
             assert contrast(colour, background) >= 4.5, text
             assert size >= 14, text
+        background, *outcomes = seen[theme] = browser.execute_script(KEY)
+        assert len(set(map(tuple, outcomes))) == 4
+        for colour in outcomes:
+            assert contrast(colour, background) >= 3
     for light, dark in zip(*seen.values(), strict=True):
         assert light != dark
-
-
-def test_colours_of_charts():
-    for theme in (charts.LIGHT, charts.DARK):
-        background = bytes.fromhex(theme.background[1:])
-        for name in charts.OUTCOMES:
-            colour = bytes.fromhex(getattr(theme, name)[1:])
-            assert contrast(colour, background) >= 3
 
 
 def test_browser_sees_what_is_wrong(browser, opened):
