@@ -137,6 +137,8 @@ def socket_wrapper(test, wrapper_class=SocketWrapper):
     wrapper = wrapper_class()
     wrapper.connect()
     test.addCleanup(wrapper.connection.close)
+    # The children of other tests may inherit it, too.
+    test.addCleanup(setattr, wrapper, "connection", None)
     return wrapper, wrapper.connection
 
 
