@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from overlay import sources
+from overlay.errors import OverlayError
 from overlay.git import git
 
 MANIFEST = """\
@@ -97,6 +98,19 @@ class Outcomes:
             line = {"test": report.nodeid, "outcome": report.outcome, "reason": reason}
             with open(self.path, "a") as file:
                 print(json.dumps(line), file=file)
+
+
+def there(find, *arguments):
+    """
+    Return what `find` does, or skip the test where it raises OverlayError as
+    something isn't installed; never in CI.
+    """
+    try:
+        return find(*arguments)
+    except OverlayError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture

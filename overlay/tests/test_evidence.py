@@ -19,8 +19,8 @@ from evidence.servers import SAFE, SHOWN
 from overlay import environment
 from overlay.errors import OverlayError
 from overlay.servers import postgresql, process
+from overlay.tests.conftest import there
 from overlay.tests.test_processes import FAMILY, interrupt, start
-from overlay.tests.test_servers import installed
 
 VERSIONS = {"Django": "6.1.3", "fork": "6.1.3+fork.2"}
 MACHINE = {"CPU": "small", "cores": 2, "system": "Linux"}
@@ -461,19 +461,11 @@ def database():
         yield database
 
 
-@pytest.mark.parametrize(
-    "server",
-    [
-        pytest.param(
-            server,
-            id=server.name,
-            marks=[installed("redis-server")] if "Redis" in server.name else [],
-        )
-        for server in runs.SERVERS
-    ],
-)
+@pytest.mark.parametrize("server", runs.SERVERS, ids=lambda server: server.name)
 def test_server_that_does_not_start(server, database, tmp_path):
     """As in an environment without anything."""
+    if "Redis" in server.name:
+        there(process.program, "redis-server", "redis-server")
     setup = setups.Setup(server.name, setups.POOL, setups.STOCK)
     python = Path(sys.executable)
     arguments = server, setup, python, tmp_path, database, time.monotonic() + 60
@@ -482,9 +474,9 @@ def test_server_that_does_not_start(server, database, tmp_path):
     assert result.figures == Figures()
 
 
-@installed("redis-server")
 def test_unsafe_that_is_not_as_it_is_said(monkeypatch):
     """As in an environment without anything."""
+    there(process.program, "redis-server", "redis-server")
     monkeypatch.setattr(runs, "djangos", lambda version: ({"stock": 1, "fork": 1}, ()))
     monkeypatch.setattr(runs, "interpreter", lambda packages: Path(sys.executable))
     reasons = unsafe.run("6.1.3")

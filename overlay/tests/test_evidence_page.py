@@ -16,8 +16,8 @@ from selenium.webdriver.common.by import By
 from evidence import tables
 from evidence.app import workaround
 from evidence.page import IN_CHILD, page
-from overlay.errors import OverlayError
 from overlay.servers.process import program
+from overlay.tests.conftest import there
 from overlay.tests.documents import (
     EXAMPLE,
     HELD,
@@ -247,13 +247,8 @@ def _end(service):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Chromium, or a skip where it is missing, but never in CI."""
-    try:
-        binary = program("chromium", "chromium")
-        driver = program("chromedriver", "chromium-driver")
-    except OverlayError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    binary = there(program, "chromium", "chromium")
+    driver = there(program, "chromedriver", "chromium-driver")
     options = webdriver.ChromeOptions()
     # Both named, so that selenium doesn't look for others to download.
     options.binary_location = binary

@@ -7,7 +7,7 @@ import pytest
 
 from overlay import artifacts, releases, settings
 from overlay.servers import mariadb, postgresql, process
-from overlay.tests.test_servers import installed
+from overlay.tests.conftest import there
 
 # In seconds.
 DEADLINE = 60
@@ -55,10 +55,14 @@ print("parent", answer(3))
     "database, make",
     [
         ("embedded", postgresql.package_server),
-        pytest.param("mariadb", mariadb.mariadb_server, marks=installed("mariadbd")),
+        ("mariadb", mariadb.mariadb_server),
     ],
 )
 def test_restart_after_fork(database, make):
+    if database == "mariadb":
+        there(process.program, "mariadbd", "mariadb-server")
+    # mysqlclient is compiled.
+    python = there(settings.python, settings.check(database))
     with (
         artifacts.tree(releases.default()) as tree,
         make() as (server, parameters),
@@ -69,8 +73,7 @@ def test_restart_after_fork(database, make):
             # There is no database yet, and none is needed.
             parameters["NAME"] = "mysql"
         script = subprocess.Popen(
-            [settings.python(settings.check(database)), "-W", "ignore", "-c", SCRIPT]
-            + [json.dumps(parameters)],
+            [python, "-W", "ignore", "-c", SCRIPT, json.dumps(parameters)],
             env={"PYTHONPATH": str(tree)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,4 +1,3 @@
-import os
 import signal
 import socket
 import tempfile
@@ -10,17 +9,8 @@ import pytest
 
 from overlay.errors import OverlayError
 from overlay.servers import mariadb, pgbouncer, postgresql, process, redis
+from overlay.tests.conftest import there
 from overlay.tests.test_processes import interrupt, start
-
-
-def installed(name, *places):
-    """Skip a test where the server `name` is missing, but never in CI."""
-    try:
-        process.program(name, name, *places)
-    except OverlayError as error:
-        missing = not os.environ.get("CI")
-        return pytest.mark.skipif(missing, reason=str(error))
-    return pytest.mark.skipif(False, reason="")
 
 
 @pytest.fixture(autouse=True)
@@ -143,8 +133,9 @@ def test_restart():
             assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
 
 
-@installed("initdb", *Path("/usr/lib/postgresql").glob("*/bin"))
 def test_debian_postgresql(made):
+    places = Path("/usr/lib/postgresql").glob("*/bin")
+    there(process.program, "initdb", "postgresql", *places)
     with postgresql.debian() as parameters:
         with connect(parameters) as connection:
             row = connection.execute(
@@ -158,8 +149,8 @@ def test_debian_postgresql(made):
     assert made and not any(Path(directory).exists() for directory in made)
 
 
-@installed("pgbouncer")
 def test_pgbouncer(made):
+    there(process.program, "pgbouncer", "pgbouncer")
     with pgbouncer.transaction() as parameters:
         with connect(parameters) as first, connect(parameters) as second:
             query = "SELECT pg_backend_pid()"
@@ -170,8 +161,8 @@ def test_pgbouncer(made):
     assert len(made) == 2 and not any(Path(directory).exists() for directory in made)
 
 
-@installed("mariadbd")
 def test_mariadb(made):
+    there(process.program, "mariadbd", "mariadb-server")
     with (
         mariadb.mariadb_server() as (server, parameters),
         process.running(server),
@@ -186,8 +177,8 @@ def test_mariadb(made):
     assert made and not any(Path(directory).exists() for directory in made)
 
 
-@installed("redis-server")
 def test_redis(made):
+    there(process.program, "redis-server", "redis-server")
     with redis.redis() as address, socket.socket(socket.AF_UNIX) as client:
         client.connect(str(address))
         client.sendall(b"PING\r\n")
