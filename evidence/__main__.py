@@ -20,7 +20,7 @@ from overlay.options import release  # noqa: E402
 LIMITS = {"quick": (180, 60), "servers": (900, 600)}
 TABLES, UNSAFE = "tables", "unsafe"
 # The options of what isn't one of these two.
-REPORTS = {"django", "html", "json", "markdown", "only"}
+REPORTS = {"django", "html", "json", "only"}
 STARTED = "EVIDENCE_STARTED"
 
 
@@ -78,9 +78,6 @@ def _parser():
     )
     parser.add_argument("--html", metavar="FILE", help="write the report to FILE")
     parser.add_argument("--json", metavar="FILE", help="keep the figures in FILE")
-    parser.add_argument(
-        "--markdown", action="store_true", help="print the table as Markdown"
-    )
     return parser
 
 
@@ -124,13 +121,10 @@ def _run(options):
         if html:
             html.write(page.page(document))
     print(f"{report.title(versions, document['machine'])}\n")
-    if options.markdown:
-        print(report.markdown(document))
-    else:
-        terminal = Console()
-        # What has no width of its own takes all that the table needs.
-        width = None if terminal.is_terminal else 200
-        Console(width=width).print(report.table(document))
+    terminal = Console()
+    # What has no width of its own takes all that the table needs.
+    width = None if terminal.is_terminal else 200
+    Console(width=width).print(report.table(document))
     print(f"\n{report.LEGEND}\n\n{document['sentence']}")
     return 0 if document["proven"] else 1
 

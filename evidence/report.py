@@ -101,12 +101,6 @@ def table(document):
     return table
 
 
-def markdown(document):
-    """Return the table as Markdown."""
-    lines = [HEADER, ["---"] * 3 + ["--:"] * (len(HEADER) - 3), *rows(document)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 @contextlib.contextmanager
 def replacing(path):
     """
@@ -133,6 +127,7 @@ def replacing(path):
 
 
 def write(file, document):
-    """Write `document` to `file` as JSON."""
-    json.dump(document, file, indent=2)
-    file.write("\n")
+    """Write `document` to `file` as JSON, each set-up on a line."""
+    setups = ",\n".join(map(json.dumps, document["setups"]))
+    rest = json.dumps({**document, "setups": None}, indent=1)
+    file.write(f"{rest}\n".replace('"setups": null', f'"setups": [\n{setups}\n]'))

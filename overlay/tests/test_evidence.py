@@ -1,4 +1,5 @@
 import http.server
+import io
 import itertools
 import json
 import os
@@ -316,20 +317,14 @@ def test_servers_that_are_only_shown():
     assert len(proof.doubts(shown, SETUPS, results())) == 1
 
 
-def test_markdown():
-    *others, last = results()
-    given = document([*others, setups.not_run(last.setup, "it isn't installed")])
-    lines = report.markdown(given).splitlines()
-    assert len(lines) == 2 + len(SETUPS)
-    assert lines[0] == (
-        "| server | connections | Django | right | wrong | failed | hung | shared "
-        "| sessions | ms | parent |"
-    )
-    assert lines[2] == (
-        "| gunicorn sync | pool | stock | 100 | 90 | 0 | 4 | 4 | 8 | 1.3 | 3 of 3 |"
-    )
-    assert "| fork | not run: it isn't installed |" in lines[-1]
-    assert {line.count("|") for line in lines} == {12}
+def test_json():
+    """Each set-up is a line, whatever stands in it."""
+    written = io.StringIO()
+    given = document(results()) | {"sentence": 'with "setups": null in it'}
+    report.write(written, given)
+    assert json.loads(written.getvalue()) == json.loads(json.dumps(given))
+    lines = [line for line in written.getvalue().splitlines() if line[:2] == '{"']
+    assert len(lines) == len(given["setups"])
 
 
 def test_no_set_up_starts_after_the_deadline():
@@ -365,9 +360,9 @@ def run(monkeypatch):
 def test_status(run, capsys):
     assert run(results()) == 0
     assert "gave 180 of 388" in capsys.readouterr().out
-    assert run(results(fork=Figures(right=199, wrong=1)), "--markdown") == 1
-    line = "| multiprocessing | pool | fork | 199 | 1 | 0 | 0 | 0 | 8 | 1.3 | 3 of 3 |"
-    assert line in capsys.readouterr().out
+    assert run(results(fork=Figures(right=199, wrong=1))) == 1
+    row = "pool fork 199 1 0 0 0 8 1.3 3 of 3"
+    assert row in " ".join(capsys.readouterr().out.split())
     assert run(results(stock=Figures(right=200))) == 1
 
 
