@@ -1,7 +1,8 @@
 import pytest
 
-from overlay import ROOT, manifest
+from overlay import ROOT, manifest, releases, sources
 from overlay.errors import OverlayError
+from overlay.git import git
 from overlay.tests.conftest import BASE, write
 
 
@@ -122,6 +123,27 @@ def test_path_as_file_and_as_patch_is_an_error(root):
     write(root, {"django/db/base.py": ""})
     with pytest.raises(OverlayError, match="both as a file and as a patch"):
         manifest.patched({}.get, named(["django/db/base.py"]), "6.1.3", root)
+
+
+@pytest.mark.parametrize("version", releases.RELEASES)
+def test_patches_are_applied_by_git_as_well(tmp_path, version):
+    """README says so. The numbers in the headers of hunks are not lines."""
+    files = sources.files(sources.sdist(version))
+    changes = manifest.changes(version)
+    contents = manifest.applied(
+        lambda path: files[path].content if path in files else None, changes, version
+    )
+    for change, made in zip(changes, contents):
+        for path, name in change.paths.items():
+            file, is_patch = manifest.source(name)
+            target = tmp_path / path
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                theirs = files[path].content if path in files else b""
+                target.write_bytes(theirs if is_patch else file.read_bytes())
+            if is_patch:
+                git(tmp_path, "apply", "--unidiff-zero", str(file))
+            assert target.read_bytes() == made[path]
 
 
 def test_no_file_is_left_that_no_commit_names():
