@@ -17,7 +17,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from overlay import console, environment, requirements  # noqa: E402
 from overlay.errors import OverlayError  # noqa: E402
-from overlay.options import release  # noqa: E402
+from overlay.releases import usable  # noqa: E402
 
 FORKS = Path(__file__).with_name("forks.py")
 CALLS = Path(__file__).with_name("calls.py")
@@ -183,7 +183,7 @@ def _run(options):
     from overlay import artifacts
     from overlay.servers import postgresql
 
-    version = release()
+    version = usable()
     if not (valgrind := shutil.which("valgrind")):
         missing = "Instructions are not counted, as there is no valgrind: install it."
         if os.environ.get("CI"):

@@ -13,7 +13,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from overlay import console, environment, requirements  # noqa: E402
-from overlay.options import release  # noqa: E402
+from overlay.releases import usable  # noqa: E402
 
 # In seconds, for all of it, and what is left for the set-ups at least where
 # the environments had to be made first, and slowly.
@@ -82,7 +82,7 @@ def _parser():
 
 
 def _run(options):
-    version = release(options.django)
+    version = usable(options.django)
     # The time goes on where bootstrap() starts this program again.
     started = float(os.environ.setdefault(STARTED, str(time.monotonic())))
     environment.bootstrap("evidence", requirements.EVIDENCE)

@@ -8,7 +8,6 @@ leave out, so it is imported after these were looked for.
 import functools
 import importlib.metadata
 import re
-import sys
 
 from overlay import environment, releases, sdist
 from overlay.errors import OverlayError
@@ -78,7 +77,7 @@ def _version(config_settings):
     """
     settings = dict(config_settings or {})
     carried = sdist.carried()
-    version = settings.pop("django", carried or releases.default(sys.version_info))
+    version = settings.pop("django", carried or releases.usable())
     if not isinstance(version, str):
         raise OverlayError(
             f"--config-settings=django=... takes one release and was given {version!r}."
@@ -89,23 +88,11 @@ def _version(config_settings):
             "that there is names the release of Django, "
             f"--config-settings=django={version}."
         )
-    releases.check(version)
+    version = releases.usable(version)
     if carried and version != carried:
         raise OverlayError(
             f"This sdist is for Django {carried} and can't be built for {version}: "
             "leave out --config-settings, or build from the repository."
-        )
-    release = releases.RELEASES.get(version)
-    if release and sys.version_info < release.python:
-        raise OverlayError(
-            "Django %s needs Python %d.%d or later and this is Python %d.%d: use a "
-            "newer one, or Django %s."
-            % (
-                version,
-                *release.python,
-                *sys.version_info[:2],
-                releases.default(sys.version_info),
-            )
         )
     return version
 

@@ -8,7 +8,7 @@ import sys
 from overlay import ROOT, environment, requirements
 from overlay.console import run, say
 from overlay.errors import OverlayError
-from overlay.options import release
+from overlay.releases import usable
 from overlay.stock import LABELS
 
 # In seconds, for the tests of one commit with one database.
@@ -38,7 +38,7 @@ def _check_commits(arguments):
     # Only now, since it needs what is installed there.
     from overlay import manifest, processes
 
-    changes = manifest.changes(release())
+    changes = manifest.changes(usable())
     for number, change in enumerate(changes, 1):
         say(f"\n=== {number} of {len(changes)}: {change.subject}")
         for database, labels in own_labels(change).items():

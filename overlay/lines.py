@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from overlay import environment
 from overlay.console import run
 from overlay.errors import OverlayError
-from overlay.options import release
+from overlay.releases import usable
 
 # Without Oracle's backend, which is tested without a server.
 LIMIT = 130
@@ -57,7 +57,7 @@ def _count(arguments):
     # Only now, since they need what is installed there.
     from overlay import manifest, sources
 
-    version = release(*arguments)
+    version = usable(*arguments)
     files = sources.files(sources.sdist(version))
 
     def stock(path):

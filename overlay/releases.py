@@ -87,6 +87,30 @@ def check(version):
         )
 
 
+def usable(version=None):
+    """
+    Return `version`, or the newest pinned release that the running Python
+    runs. Raise OverlayError for what isn't one, or where this Python is too
+    old for it.
+    """
+    if version is None:
+        version = default(sys.version_info)
+    check(version)
+    release = RELEASES.get(version)
+    if release and sys.version_info < release.python:
+        raise OverlayError(
+            "Django %s needs Python %d.%d or later and this is Python %d.%d: use a "
+            "newer one, or Django %s."
+            % (
+                version,
+                *release.python,
+                *sys.version_info[:2],
+                default(sys.version_info),
+            )
+        )
+    return version
+
+
 def newest():
     """Return the version of the newest of the pinned releases."""
     return max(RELEASES, key=lambda version: tuple(map(int, version.split("."))))

@@ -22,7 +22,7 @@ from overlay import BUILD, console, environment, known, requirements, settings
 from overlay.comparison import MISSING, OUTCOMES, differences, settle, written
 from overlay.console import say
 from overlay.errors import OverlayError
-from overlay.options import release
+from overlay.releases import usable
 
 DIRECTORY = BUILD / "suite"
 
@@ -81,7 +81,7 @@ def _parser():
 
 
 def _run(options):
-    options.django = release(options.django)
+    options.django = usable(options.django)
     driver = settings.check(options.database, options.driver, options.pool)
     environment.bootstrap("tests", requirements.RUNTESTS)
     # Only now, since it needs what is installed there.

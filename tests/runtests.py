@@ -14,7 +14,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from overlay import ROOT, console, environment, requirements, settings  # noqa: E402
 from overlay.errors import OverlayError  # noqa: E402
-from overlay.options import release  # noqa: E402
+from overlay.releases import usable  # noqa: E402
 
 # Django's suites that use what the fork changes, and pass on the PostgreSQL of
 # the package, which has neither ICU nor TLS.
@@ -100,7 +100,7 @@ def _parser():
 
 
 def _run(options, rest):
-    version = release(options.django)
+    version = usable(options.django)
     named = options.settings
     if named and (options.database or options.driver or options.pool):
         raise OverlayError(

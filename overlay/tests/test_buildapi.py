@@ -101,8 +101,7 @@ def test_the_requirements_are_one_release_and_what_patches_it():
 
 
 def test_the_oldest_python_gets_the_release_that_it_runs(monkeypatch):
-    fake = types.SimpleNamespace(version_info=(3, 11, 9, "final", 0))
-    monkeypatch.setattr(buildapi, "sys", fake)
+    monkeypatch.setattr(sys, "version_info", (3, 11, 9, "final", 0))
     requirements = buildapi.get_requires_for_build_wheel()
     assert requirements[0] == "Django===5.2.19"
     with pytest.raises(SystemExit) as raised:

@@ -93,9 +93,7 @@ def test_summary(runtests, capsys, statuses):
 
 
 def test_old_python(monkeypatch):
-    from overlay import options
-
-    monkeypatch.setattr(options.sys, "version_info", (3, 11, 9))
+    monkeypatch.setattr(sys, "version_info", (3, 11, 9))
     with pytest.raises(OverlayError, match="Django 6.1.3 needs Python 3.12 or later"):
-        options.release("6.1.3")
-    assert options.release("5.2.19") == "5.2.19"
+        releases.usable("6.1.3")
+    assert releases.usable("5.2.19") == "5.2.19"

@@ -13,7 +13,7 @@ import pytest
 from overlay import artifacts, checkout, comparison, environment, known, settings, suite
 from overlay.comparison import MISSING, PASSED, Difference, Outcome
 from overlay.errors import OverlayError
-from overlay.options import release
+from overlay.releases import usable
 
 SKIPPED = Outcome("skipped", "no server")
 FAILED = Outcome("failed", "AssertionError: 1 != 2")
@@ -143,7 +143,7 @@ def test_runner(tmp_path, parallel):
     (tmp_path / "no_settings.py").touch()
     shutil.copy(settings.RUNNER, tmp_path)
     file = tmp_path / "outcomes.jsonl"
-    with artifacts.tree(release()) as tree:
+    with artifacts.tree(usable()) as tree:
         process = subprocess.run(
             [sys.executable, "-c", RUN, str(parallel)],
             cwd=tmp_path,
@@ -331,7 +331,7 @@ def test_record_and_check(file, runs, capsys):
     tests = [PASSED, SKIPPED, FAILED, ERROR, PASSED]
     runs += [tests, {"c": FAILED, "d": PASSED}]
     assert suite.main(["record", *SQLITE]) == 0
-    counts, failures = known.lookup(release(), "sqlite", "sqlite")
+    counts, failures = known.lookup(usable(), "sqlite", "sqlite")
     assert (counts["tests"], counts["skipped"]) == (5, 1)
     # What does not fail alone would excuse any failure of it on the fork.
     assert failures == {"c": FAILED}
@@ -471,7 +471,7 @@ def test_own_tests_are_not_stock_s(version):
 
 def test_real_difference(tmp_path, monkeypatch, capsys):
     """A test of Django's that fails in the fork's tree is found."""
-    version = release()
+    version = usable()
     fork = checkout.checkout(tmp_path / "fork", version, changes=[])
     with open(fork / "django/dispatch/dispatcher.py", "a") as file:
         file.write("Signal.has_listeners = lambda *args, **kwargs: False\n")
@@ -511,5 +511,5 @@ def test_no_end(tmp_path, monkeypatch, capsys, code, said):
     assert suite.main(["compare", *SQLITE]) == 1
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("suite: error: ") and said in line
-    printed = (tmp_path / f"{release()}-sqlite-stock.log").read_text().split()
+    printed = (tmp_path / f"{usable()}-sqlite-stock.log").read_text().split()
     assert not any(word.isdigit() and psutil.pid_exists(int(word)) for word in printed)
