@@ -15,7 +15,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from overlay import console, environment, requirements  # noqa: E402
+from checks import requirements  # noqa: E402
+from overlay import console, environment  # noqa: E402
 from overlay.errors import OverlayError  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
@@ -180,8 +181,8 @@ def _report_calls(counts):
 def _run(options):
     environment.bootstrap("tests", requirements.RUNTESTS)
     # Only now, since they need what is installed there.
-    from overlay import artifacts
-    from overlay.servers import postgresql
+    from checks import trees
+    from checks.databases import postgresql
 
     version = usable()
     if not (valgrind := shutil.which("valgrind")):
@@ -191,7 +192,7 @@ def _run(options):
         console.say(missing)
     with contextlib.ExitStack() as stack:
         trees = {
-            side: str(stack.enter_context(artifacts.tree(version, side == "stock")))
+            side: str(stack.enter_context(trees.tree(version, side == "stock")))
             for side in ("stock", "fork")
         }
         beyond = _report_forks(_measure_forks(trees, options.rounds, options.forks))

@@ -12,7 +12,8 @@ if not __package__:
     # Run by the directory's name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from overlay import console, environment, requirements  # noqa: E402
+from checks import requirements  # noqa: E402
+from overlay import console, environment  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
 # In seconds, for all of it, and what is left for the set-ups at least where
@@ -95,8 +96,8 @@ def _run(options):
         return _unsafe(version)
     from rich.console import Console
 
+    from checks.processes import unwinding
     from evidence import facts, page, report, runs
-    from overlay.processes import unwinding
 
     quick = options.what == "quick"
     servers = runs.chosen(options.only, quick)
@@ -130,8 +131,8 @@ def _run(options):
 
 
 def _unsafe(version):
+    from checks.processes import unwinding
     from evidence import unsafe
-    from overlay.processes import unwinding
 
     with unwinding():
         reasons = unsafe.run(version)

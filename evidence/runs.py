@@ -5,11 +5,12 @@ import time
 from rich.console import Console
 from rich.progress import Progress
 
+from checks import requirements, trees
+from checks.databases import postgresql
 from evidence import facts, setups
 from evidence.servers import celery, controls, forking, gunicorn, runner, uwsgi
-from overlay import artifacts, environment, requirements
+from overlay import environment
 from overlay.errors import OverlayError
-from overlay.servers import postgresql
 
 SERVERS = [
     *gunicorn.SERVERS,
@@ -78,7 +79,7 @@ def djangos(version):
     stock = environment.python(
         f"evidence-stock-{version}", [f"Django==={version}", *requirements.DJANGO]
     )
-    with artifacts.wheel(version) as wheel:
+    with trees.wheel(version) as wheel:
         fork = environment.python(
             f"evidence-fork-{version}", [str(wheel), *requirements.DJANGO]
         )

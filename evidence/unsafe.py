@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from checks.databases import postgresql
+from checks.databases.redis import redis
 from evidence import running, runs, setups
 from overlay.console import say
 from overlay.errors import OverlayError
-from overlay.servers import postgresql
-from overlay.servers.redis import redis
 
 PACKAGES = ("packaging==26.3", "redis==8.1.0")
 

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from overlay import ROOT, console, environment, requirements, settings  # noqa: E402
+from checks import requirements, settings  # noqa: E402
+from overlay import ROOT, console, environment  # noqa: E402
 from overlay.errors import OverlayError  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
@@ -35,6 +36,10 @@ SUITES = [
     "transaction_hooks",
     "transactions",
 ]
+
+
+# Of the tooling, whose tests lie in them.
+PACKAGES = ["overlay", "checks", "evidence"]
 
 
 def main(arguments=None):
@@ -113,14 +118,14 @@ def _run(options, rest):
     driver = settings.check(database, options.driver, options.pool)
     environment.bootstrap("tests", requirements.RUNTESTS)
     # Only now, since they need what is installed there.
-    from overlay import artifacts, processes
+    from checks import processes, trees
 
     # Without any options, with and without a pool on the same server.
     pools = [False, True] if driver == "psycopg" and not rest else [False]
     python = settings.python(driver)
     with (
         processes.unwinding(),
-        artifacts.tree(version, options.stock, options.commits) as tree,
+        trees.tree(version, options.stock, options.commits) as tree,
         (
             _named(named, tree)
             if named
@@ -152,7 +157,7 @@ def _run(options, rest):
         if not options.database:
             runs["the tooling's tests"] = functools.partial(
                 processes.run,
-                [sys.executable, "-m", "pytest", "-n2", "overlay"],
+                [sys.executable, "-m", "pytest", "-n2", *PACKAGES],
                 cwd=ROOT,
             )
         return _summary(runs)

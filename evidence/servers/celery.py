@@ -2,9 +2,9 @@
 
 import contextlib
 
+from checks.databases.redis import redis
 from evidence import running
 from evidence.servers import SAFE, Server
-from overlay.servers.redis import redis
 
 PACKAGES = ("celery==5.7.0",)
 

@@ -1,8 +1,8 @@
 """Servers that don't fork once the application is loaded."""
 
+from checks.databases.process import free_port
 from evidence import running
 from evidence.servers import SAFE, Server
-from overlay.servers.process import free_port
 
 NOTE = "It starts its workers before the application is loaded."
 

@@ -3,10 +3,10 @@
 import time
 from pathlib import Path
 
+from checks.databases.process import free_port
 from evidence import running
 from evidence.servers import SHOWN, Server
 from overlay.errors import OverlayError
-from overlay.servers.process import free_port
 
 MULE = Path(__file__).parent.with_name("app") / "mule.py"
 

@@ -1,7 +1,6 @@
 """A small Django, an overlay of it, and a git that knows only the tests."""
 
 import io
-import json
 import os
 import tarfile
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from overlay import sources
-from overlay.errors import OverlayError
 from overlay.git import git
 
 MANIFEST = """\
@@ -78,39 +76,6 @@ RELEASES = {
     "6.0.10": DJANGO | {"docs/db.txt": "?\n"},
     "6.1.3": DJANGO,
 }
-
-
-def pytest_configure(config):
-    # Away from what the tests start, and from the workers of pytest-xdist.
-    if path := os.environ.pop("OVERLAY_OUTCOMES", None):
-        config.pluginmanager.register(Outcomes(path))
-
-
-class Outcomes:
-    """Append what comes of each test to a file, as overlay.outcomes does."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def pytest_runtest_logreport(self, report):
-        if report.when == "call" or not report.passed:
-            reason = report.longrepr[2] if report.skipped else ""
-            line = {"test": report.nodeid, "outcome": report.outcome, "reason": reason}
-            with open(self.path, "a") as file:
-                print(json.dumps(line), file=file)
-
-
-def there(find, *arguments):
-    """
-    Return what `find` does, or skip the test where it raises OverlayError as
-    something isn't installed; never in CI.
-    """
-    try:
-        return find(*arguments)
-    except OverlayError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture

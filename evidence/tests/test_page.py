@@ -13,12 +13,12 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
+from checks.databases.process import program
+from checks.tests.conftest import there
 from evidence import tables
 from evidence.app import workaround
 from evidence.page import IN_CHILD, page
-from overlay.servers.process import program
-from overlay.tests.conftest import there
-from overlay.tests.documents import (
+from evidence.tests.documents import (
     EXAMPLE,
     HELD,
     MANY,

@@ -10,8 +10,9 @@ import sys
 import psutil
 import pytest
 
-from overlay import artifacts, checkout, comparison, environment, known, settings, suite
-from overlay.comparison import MISSING, PASSED, Difference, Outcome
+from checks import comparison, known, settings, suite, trees
+from checks.comparison import MISSING, PASSED, Difference, Outcome
+from overlay import checkout, environment
 from overlay.errors import OverlayError
 from overlay.releases import usable
 
@@ -143,7 +144,7 @@ def test_runner(tmp_path, parallel):
     (tmp_path / "no_settings.py").touch()
     shutil.copy(settings.RUNNER, tmp_path)
     file = tmp_path / "outcomes.jsonl"
-    with artifacts.tree(usable()) as tree:
+    with trees.tree(usable()) as tree:
         process = subprocess.run(
             [sys.executable, "-c", RUN, str(parallel)],
             cwd=tmp_path,

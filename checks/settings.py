@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from overlay import BUILD, environment, requirements
+from checks import requirements
+from overlay import BUILD, environment
 from overlay.errors import OverlayError
 
 # The drivers of each database, the usual one first.
@@ -123,7 +124,7 @@ def written(database, driver=None, pools=(False,)):
 def _server(database):
     if database == "sqlite":
         return contextlib.nullcontext({"ENGINE": "django.db.backends.sqlite3"})
-    from overlay.servers import mariadb, pgbouncer, postgresql
+    from checks.databases import mariadb, pgbouncer, postgresql
 
     return {
         "embedded": postgresql.embedded,

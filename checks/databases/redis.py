@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from overlay.servers.process import (
+from checks.databases.process import (
     Server,
     program,
     running,

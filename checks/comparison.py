@@ -61,7 +61,7 @@ class Difference(NamedTuple):
 def read(lines):
     """
     Return the Outcome of each test by its id, according to `lines`, which
-    overlay.outcomes wrote: the worst one, where a test and its fixtures have
+    checks.outcomes wrote: the worst one, where a test and its fixtures have
     several. Return None where the run did not come to its end.
     """
     entries = [json.loads(line) for line in lines if line.endswith("\n")]

@@ -5,11 +5,12 @@ of them, the tests that it brings pass.
 
 import sys
 
-from overlay import ROOT, environment, requirements
+from checks import requirements
+from checks.stock import LABELS
+from overlay import ROOT, environment
 from overlay.console import run, say
 from overlay.errors import OverlayError
 from overlay.releases import usable
-from overlay.stock import LABELS
 
 # In seconds, for the tests of one commit with one database.
 TIMEOUT = 5 * 60
@@ -36,7 +37,8 @@ def own_labels(change):
 def _check_commits(arguments):
     environment.bootstrap("tests", requirements.RUNTESTS)
     # Only now, since it needs what is installed there.
-    from overlay import manifest, processes
+    from checks import processes
+    from overlay import manifest
 
     changes = manifest.changes(usable())
     for number, change in enumerate(changes, 1):

@@ -3,8 +3,8 @@
 import contextlib
 import socket
 
-from overlay.servers import postgresql
-from overlay.servers.process import (
+from checks.databases import postgresql
+from checks.databases.process import (
     Server,
     free_port,
     program,

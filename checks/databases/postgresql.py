@@ -11,8 +11,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from overlay.errors import OverlayError
-from overlay.servers.process import (
+from checks.databases.process import (
     START,
     Server,
     free_port,
@@ -22,6 +21,7 @@ from overlay.servers.process import (
     temporary,
     unprivileged,
 )
+from overlay.errors import OverlayError
 
 # The variables of libpq that name a server or a database:
 # https://www.postgresql.org/docs/current/libpq-envars.html

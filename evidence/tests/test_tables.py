@@ -3,8 +3,7 @@ import json
 import pytest
 
 from evidence import runs, tables, unsafe
-from overlay.errors import OverlayError
-from overlay.tests.documents import (
+from evidence.tests.documents import (
     EXAMPLE,
     MANY,
     document,
@@ -12,6 +11,7 @@ from overlay.tests.documents import (
     not_run,
     setup,
 )
+from overlay.errors import OverlayError
 
 
 def test_outcomes():

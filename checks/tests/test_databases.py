@@ -7,10 +7,9 @@ import psutil
 import psycopg
 import pytest
 
+from checks.databases import mariadb, pgbouncer, postgresql, process, redis
+from checks.tests.conftest import interrupt, start, there
 from overlay.errors import OverlayError
-from overlay.servers import mariadb, pgbouncer, postgresql, process, redis
-from overlay.tests.conftest import there
-from overlay.tests.test_processes import interrupt, start
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +69,7 @@ def test_signal_ends_the_server(number, status):
     process = start("""
         import sys, time
         from overlay import console
-        from overlay.servers import postgresql
+        from checks.databases import postgresql
         def command():
             with postgresql.embedded() as parameters:
                 print(parameters["HOST"], flush=True)

@@ -5,9 +5,10 @@ import subprocess
 
 import pytest
 
-from overlay import artifacts, releases, settings
-from overlay.servers import mariadb, postgresql, process
-from overlay.tests.conftest import there
+from checks import settings, trees
+from checks.databases import mariadb, postgresql, process
+from checks.tests.conftest import there
+from overlay import releases
 
 # In seconds.
 DEADLINE = 60
@@ -64,7 +65,7 @@ def test_restart_after_fork(database, make):
     # mysqlclient is compiled.
     python = there(settings.python, settings.check(database))
     with (
-        artifacts.tree(releases.default()) as tree,
+        trees.tree(releases.default()) as tree,
         make() as (server, parameters),
         process.running(server),
     ):

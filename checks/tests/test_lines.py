@@ -1,6 +1,7 @@
 import pytest
 
-from overlay import ROOT, lines
+from checks import lines
+from overlay import ROOT
 from overlay.errors import OverlayError
 
 OLD = """\

@@ -11,7 +11,7 @@ import textwrap
 import tomllib
 from pathlib import Path
 
-from overlay.comparison import Outcome
+from checks.comparison import Outcome
 from overlay.errors import OverlayError
 
 FILE = Path(__file__).with_name("suite.toml")
@@ -20,7 +20,7 @@ HEADER = """\
 # many tests there are, how many of them are skipped, and which fail, with what
 # they say. With a pool, those without one are the measure.
 #
-# Written by python3 -m overlay.suite record, as root.
+# Written by python3 -m checks.suite record, as root.
 """
 
 

@@ -4,8 +4,9 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from overlay import environment, manifest, stock
-from overlay.comparison import MISSING, PASSED, Outcome
+from checks import stock
+from checks.comparison import MISSING, PASSED, Outcome
+from overlay import environment, manifest
 from overlay.console import run
 from overlay.errors import OverlayError
 from overlay.tests.conftest import write
@@ -66,7 +67,7 @@ def test_no_tests():
 )
 def test_run_that_does_not_end_well(tmp_path, monkeypatch, capsys, code, said):
     script = f"import sys, time\n{code}\n"
-    write(tmp_path, {"overlay/stock.toml": "[passes]\n", "tests/runtests.py": script})
+    write(tmp_path, {"checks/stock.toml": "[passes]\n", "tests/runtests.py": script})
     monkeypatch.setattr(environment, "bootstrap", lambda *arguments: None)
     monkeypatch.setattr(stock, "ROOT", tmp_path)
     monkeypatch.setattr(stock, "BUILD", tmp_path)

@@ -1,50 +1,13 @@
 import os
 import signal
-import subprocess
 import sys
 import threading
-from textwrap import dedent
 
 import psutil
 import pytest
 
-from overlay import ROOT, processes
-
-# A child with two of its own, one of which doesn't listen to Ctrl-C.
-FAMILY = """
-import os, signal, subprocess, sys, time
-sleep = "import time; print(flush=True); time.sleep(60)"
-deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);" + sleep
-children = [
-    subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    for code in (sleep, deaf)
-]
-for child in children:
-    child.stdout.readline()
-print(os.getpid(), *(child.pid for child in children), flush=True)
-time.sleep(60)
-"""
-
-
-def start(code, *arguments):
-    """Start Python with `code` in a group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", dedent(code), *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def interrupt(process, number, group=False):
-    """Send the signal `number` and return the status of `process`."""
-    (os.killpg if group else os.kill)(process.pid, number)
-    try:
-        return process.wait(30)
-    finally:
-        process.kill()
-        process.stdout.close()
+from checks import processes
+from checks.tests.conftest import FAMILY, interrupt, start
 
 
 @pytest.mark.parametrize("status", [0, 3])
@@ -66,7 +29,8 @@ def test_signal_ends_all_that_runs(number, group, status):
     process = start(
         """
         import sys
-        from overlay import console, processes
+        from checks import processes
+        from overlay import console
         def command():
             with processes.unwinding():
                 return processes.run([sys.executable, "-c", sys.argv[1]])

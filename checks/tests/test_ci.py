@@ -1,7 +1,8 @@
-"""What .ci/run counts, and what it refuses."""
+"""What .ci/run counts, what it refuses, and what README says of rooms."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -33,8 +34,8 @@ def test_counts_what_the_runners_write(tmp_path):
         outcome("app.c", "skipped", "Database has no such thing"),
         outcome("app.d", "unexpected success"),
         {"failures": 1},
-        outcome("overlay/tests/test_x.py::test", "failed"),
-        outcome("overlay/tests/test_x.py::other", "passed"),
+        outcome("checks/tests/test_x.py::test", "failed"),
+        outcome("checks/tests/test_x.py::other", "passed"),
     )
     assert process.stdout.splitlines()[-1] == "3 passed, 2 failed, 1 skipped"
     assert process.returncode == 0
@@ -45,7 +46,7 @@ def test_counts_what_the_runners_write(tmp_path):
     [
         ("backends.postgresql.test_fork.A.test", "PostgreSQL tests", True),
         ("backends.postgresql.test_fork.A.test", "no such thing", False),
-        ("overlay/tests/test_x.py::test", "Skipped: redis-server is not on", False),
+        ("checks/tests/test_x.py::test", "Skipped: redis-server is not on", False),
         ("backends.tests.A.test_fork", "no such thing", True),
     ],
 )
@@ -63,7 +64,7 @@ def test_outcomes_of_pytest(tmp_path, test):
     (tmp_path / "test_it.py").write_text(f"import os\n{test}\n")
     file = tmp_path / "outcomes"
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n2", "-p", "overlay.tests.conftest"]
+        [sys.executable, "-m", "pytest", "-n2", "-p", "conftest"]
         + ["--rootdir", tmp_path, tmp_path],
         cwd=ROOT,
         env={**os.environ, "OVERLAY_OUTCOMES": str(file)},
@@ -95,3 +96,13 @@ def test_bad_input_is_one_line(command, said):
     (line,) = process.stderr.splitlines()
     assert line.startswith(said)
     assert process.returncode
+
+
+def test_readme_names_each_room():
+    readme = (ROOT / "README.md").read_text()
+    (table,) = re.findall(r"\| where \| what \|\n(.*?)\n\n", readme, re.DOTALL)
+    named = set(re.findall(r"`([\w.]+/[\w./]*)`", table))
+    packages = {f"{path.parent.name}/" for path in ROOT.glob("*/__init__.py")}
+    assert packages <= named
+    for room in named:
+        assert (ROOT / room).exists(), room
