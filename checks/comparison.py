@@ -85,9 +85,9 @@ def written(lines, log):
     with open(lines) as file:
         outcomes = read(file)
     if outcomes is None:
-        last = log.read_text(errors="replace").strip().splitlines()[-1:]
+        last = "".join(log.read_text(errors="replace").strip().splitlines()[-1:])
         raise OverlayError(
-            f"{log.stem} did not come to its end ({''.join(last)}): see why in "
+            f"{log.stem} did not come to its end ({last[:200]}): see why in "
             f"{os.path.relpath(log)}."
         )
     return outcomes

@@ -30,6 +30,10 @@ from test_sqlite import *  # noqa: F403
 DATABASES = {databases}
 if "OVERLAY_OUTCOMES" in os.environ:
     TEST_RUNNER = "outcomes.Runner"
+if "OVERLAY_TIMEOUT" in os.environ:
+    import backends.forking
+
+    backends.forking.TIMEOUT = int(os.environ["OVERLAY_TIMEOUT"])
 """
 RUNNER = Path(__file__).with_name("outcomes.py")
 
