@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from checks import known, requirements, settings
+from checks import baseline, requirements, settings
 from checks.comparison import MISSING, OUTCOMES, differences, settle, written
 from overlay import BUILD, console, environment
 from overlay.console import say
@@ -106,7 +106,7 @@ def _record(options):
         failures = {
             found.test: found.actual for found in failing if again[found.test].bad
         }
-    known.record(
+    baseline.record(
         options.django,
         _configuration(options),
         len(outcomes),
@@ -119,7 +119,7 @@ def _record(options):
 def _check(options):
     names = _configuration(options), _configuration(options, pool=False)
     # On stock connections of a pool are lost, and on the fork none may be.
-    counts, failures = known.lookup(options.django, *names)
+    counts, failures = baseline.lookup(options.django, *names)
     with _suites(options, "fork") as suites:
         outcomes = _loaded(options, suites["fork"](options.labels))
         expected = {test: failures[test] for test in failures.keys() & outcomes.keys()}
@@ -291,7 +291,7 @@ def _summarize(side, outcomes):
 def miscounted(counts, outcomes):
     """
     Return the lines that say where `outcomes` has fewer tests, or more skipped
-    ones, than `counts`, which known.lookup() gave.
+    ones, than `counts`, which baseline.lookup() gave.
     """
     tests, skipped = len(outcomes), _count(outcomes, "skipped")
     there, lines = f"on stock with Python {counts['python']}.", []

@@ -97,10 +97,10 @@ def _run(options):
     from rich.console import Console
 
     from checks.processes import unwinding
-    from evidence import facts, page, report, runs
+    from evidence import facts, page, report, series
 
     quick = options.what == "quick"
-    servers = runs.chosen(options.only, quick)
+    servers = series.chosen(options.only, quick)
     with contextlib.ExitStack() as stack:
         stack.enter_context(unwinding())
         json, html = (
@@ -108,7 +108,7 @@ def _run(options):
             for file in (options.json, options.html)
         )
         total, left = LIMITS[options.what]
-        setups, results, versions = runs.run(
+        setups, results, versions = series.measured(
             servers,
             version,
             quick,
@@ -135,7 +135,7 @@ def _unsafe(version):
     from evidence import unsafe
 
     with unwinding():
-        reasons = unsafe.run(version)
+        reasons = unsafe.differences(version)
     for reason in reasons:
         print(f"Not as docs/unsafe.md says: {reason}")
     return 1 if reasons else 0

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from evidence import report, tables
 from evidence.count import Figures
 from evidence.servers import SHOWN
-from evidence.setups import FORK, STOCK, TOKENS, WORKAROUND
+from evidence.trial import FORK, STOCK, TOKENS, WORKAROUND
 
 # The columns in which any number but 0 is what should not be.
 BAD = ("wrong", "failed", "hung", "shared")

@@ -4,7 +4,7 @@ import os
 
 from evidence.count import Figures
 from evidence.servers import BUG, SHOWN
-from evidence.setups import FORK, STOCK, TOKENS, WORKAROUND
+from evidence.trial import FORK, STOCK, TOKENS, WORKAROUND
 
 
 def intact(result):

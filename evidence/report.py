@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from evidence import proof
-from evidence.setups import FORK, TOKENS
+from evidence.trial import FORK, TOKENS
 from overlay.errors import OverlayError
 
 HEADER = (

@@ -11,7 +11,7 @@ from evidence import report
 from evidence import unsafe as cases
 from evidence.count import Figures
 from evidence.servers import SHOWN
-from evidence.setups import FORK, STOCK, WORKAROUND
+from evidence.trial import FORK, STOCK, WORKAROUND
 from overlay import ROOT
 from overlay.errors import OverlayError
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from checks.databases import postgresql
 from checks.databases.redis import redis
-from evidence import running, runs, setups
+from evidence import lifecycle, series, trial
 from overlay.console import say
 from overlay.errors import OverlayError
 
@@ -19,7 +19,7 @@ PACKAGES = ("packaging==26.3", "redis==8.1.0")
 # In seconds, for a case; it ends itself before.
 LIMIT = 30
 
-HEADER = ("In a child, to", setups.STOCK, setups.FORK)
+HEADER = ("In a child, to", trial.STOCK, trial.FORK)
 
 # The case that needs a Redis.
 REDIS = "redis_cache"
@@ -155,14 +155,14 @@ CASES = [
 ]
 
 
-def run(version):
+def differences(version):
     """
     Run the cases with Django `version`, say what came of each, and return why
     they aren't what CASES say: a list of sentences, empty if they are. Raise
     OverlayError where one can't be run.
     """
-    djangos, _ = runs.djangos(version)
-    python = runs.interpreter(PACKAGES)
+    djangos, _ = series.djangos(version)
+    python = series.interpreter(PACKAGES)
     reasons = []
     with (
         postgresql.embedded(tcp=True) as database,
@@ -173,7 +173,7 @@ def run(version):
                 say(f"{case.what}: not run: {missing}")
                 continue
             for django in HEADER[1:]:
-                setup = setups.Setup(case.function, setups.PERSISTENT, django)
+                setup = trial.Setup(case.function, trial.PERSISTENT, django)
                 outcome = _outcome(setup, python, djangos[django], database, address)
                 say(f"{case.what}, {django}: {outcome}")
                 if outcome != (expected := getattr(case, django)):
@@ -201,18 +201,22 @@ def _redis():
 
 def _outcome(setup, python, packages, database, redis):
     with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
-        environ = setups.environ(setup, packages, database, directory) | {
+        environ = trial.environ(setup, packages, database, directory) | {
             "DJANGO_SETTINGS_MODULE": "app.unsafe_settings",
             "EVIDENCE_REDIS": f"unix://{redis}",
             # That a process with threads is forked.
             "PYTHONWARNINGS": "ignore",
         }
         deadline = time.monotonic() + LIMIT
-        run = running.Run(python, 0, False, deadline, Path(directory), environ, None)
-        with running.started(run, [python, "-m", "app.unsafe", setup.server]) as case:
+        tried = lifecycle.Trial(
+            python, 0, False, deadline, Path(directory), environ, None
+        )
+        with lifecycle.started(
+            tried, [python, "-m", "app.unsafe", setup.server]
+        ) as case:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 case.wait(LIMIT)
-        return (run.log.read_text(errors="replace").splitlines() or ["nothing"])[-1]
+        return (tried.log.read_text(errors="replace").splitlines() or ["nothing"])[-1]
 
 
 def rows():

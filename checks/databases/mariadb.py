@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from checks.databases.process import (
+from checks.databases.serving import (
     Server,
     prepare,
     program,

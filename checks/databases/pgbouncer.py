@@ -4,7 +4,7 @@ import contextlib
 import socket
 
 from checks.databases import postgresql
-from checks.databases.process import (
+from checks.databases.serving import (
     Server,
     free_port,
     program,

@@ -11,7 +11,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from checks.databases.process import (
+from checks.databases.serving import (
     START,
     Server,
     free_port,

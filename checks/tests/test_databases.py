@@ -7,7 +7,7 @@ import psutil
 import psycopg
 import pytest
 
-from checks.databases import mariadb, pgbouncer, postgresql, process, redis
+from checks.databases import mariadb, pgbouncer, postgresql, redis, serving
 from checks.tests.conftest import interrupt, start, there
 from overlay.errors import OverlayError
 
@@ -122,7 +122,7 @@ def test_named_server_that_does_not_answer(variable, monkeypatch):
 
 def test_restart():
     """It has the same address and data afterwards, and other processes."""
-    with postgresql.package_server() as (server, parameters), process.running(server):
+    with postgresql.package_server() as (server, parameters), serving.running(server):
         with connect(parameters) as connection:
             connection.execute("CREATE TABLE kept ()")
             before = server.process.pid
@@ -134,7 +134,7 @@ def test_restart():
 
 def test_debian_postgresql(made):
     places = Path("/usr/lib/postgresql").glob("*/bin")
-    there(process.program, "initdb", "postgresql", *places)
+    there(serving.program, "initdb", "postgresql", *places)
     with postgresql.debian() as parameters:
         with connect(parameters) as connection:
             row = connection.execute(
@@ -149,7 +149,7 @@ def test_debian_postgresql(made):
 
 
 def test_pgbouncer(made):
-    there(process.program, "pgbouncer", "pgbouncer")
+    there(serving.program, "pgbouncer", "pgbouncer")
     with pgbouncer.transaction() as parameters:
         with connect(parameters) as first, connect(parameters) as second:
             query = "SELECT pg_backend_pid()"
@@ -161,10 +161,10 @@ def test_pgbouncer(made):
 
 
 def test_mariadb(made):
-    there(process.program, "mariadbd", "mariadb-server")
+    there(serving.program, "mariadbd", "mariadb-server")
     with (
         mariadb.mariadb_server() as (server, parameters),
-        process.running(server),
+        serving.running(server),
     ):
         address = parameters["HOST"]
         assert Path(address).is_socket()
@@ -177,7 +177,7 @@ def test_mariadb(made):
 
 
 def test_redis(made):
-    there(process.program, "redis-server", "redis-server")
+    there(serving.program, "redis-server", "redis-server")
     with redis.redis() as address, socket.socket(socket.AF_UNIX) as client:
         client.connect(str(address))
         client.sendall(b"PING\r\n")
@@ -187,7 +187,7 @@ def test_redis(made):
 
 def test_server_that_is_not_installed(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(process, "SYSTEM", ())
+    monkeypatch.setattr(serving, "SYSTEM", ())
     for server, package in (
         (mariadb.mariadb, "mariadb-server"),
         (pgbouncer.transaction, "pgbouncer"),

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from checks import settings, trees
-from checks.databases import mariadb, postgresql, process
+from checks.databases import mariadb, postgresql, serving
 from checks.tests.conftest import there
 from overlay import releases
 
@@ -61,13 +61,13 @@ print("parent", answer(3))
 )
 def test_restart_after_fork(database, make):
     if database == "mariadb":
-        there(process.program, "mariadbd", "mariadb-server")
+        there(serving.program, "mariadbd", "mariadb-server")
     # mysqlclient is compiled.
     python = there(settings.python, settings.check(database))
     with (
         trees.tree(releases.default()) as tree,
         make() as (server, parameters),
-        process.running(server),
+        serving.running(server),
     ):
         parameters["CONN_MAX_AGE"] = None
         if database == "mariadb":

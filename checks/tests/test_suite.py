@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from checks import comparison, known, settings, suite, trees
+from checks import baseline, comparison, settings, suite, trees
 from checks.comparison import MISSING, PASSED, Difference, Outcome
 from overlay import checkout, environment
 from overlay.errors import OverlayError
@@ -301,8 +301,8 @@ def test_miscounted(outcomes, said):
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """A suite.toml that has what a test records, and nothing else."""
-    monkeypatch.setattr(known, "FILE", tmp_path / "suite.toml")
-    return known.FILE
+    monkeypatch.setattr(baseline, "FILE", tmp_path / "suite.toml")
+    return baseline.FILE
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def test_record_and_check(file, runs, capsys):
     tests = [PASSED, SKIPPED, FAILED, ERROR, PASSED]
     runs += [tests, {"c": FAILED, "d": PASSED}]
     assert suite.main(["record", *SQLITE]) == 0
-    counts, failures = known.lookup(usable(), "sqlite", "sqlite")
+    counts, failures = baseline.lookup(usable(), "sqlite", "sqlite")
     assert (counts["tests"], counts["skipped"]) == (5, 1)
     # What does not fail alone would excuse any failure of it on the fork.
     assert failures == {"c": FAILED}
@@ -430,34 +430,34 @@ def test_compare(runs, stock, fork, again, status):
 
 def test_known_file(file):
     failures = {"x.y": Outcome("failed", '"é" = \\'), "a": Outcome("error")}
-    known.record("6.1.3", "b", 3, 1, failures)
-    known.record("6.1.3", "a", 2, 1, {})
+    baseline.record("6.1.3", "b", 3, 1, failures)
+    baseline.record("6.1.3", "a", 2, 1, {})
     first = file.read_text()
-    known.record("6.1.3", "a-pool", 2, 0)
-    known.record("5.2.19", "b", 1, 0, {})
+    baseline.record("6.1.3", "a-pool", 2, 0)
+    baseline.record("5.2.19", "b", 1, 0, {})
 
-    counts, listed = known.lookup("6.1.3", "b", "b")
+    counts, listed = baseline.lookup("6.1.3", "b", "b")
     assert (counts["tests"], counts["skipped"]) == (3, 1)
     assert listed == failures
-    assert known.lookup("6.1.3", "a-pool", "a")[1] == {}
+    assert baseline.lookup("6.1.3", "a-pool", "a")[1] == {}
     for version, name, failing in (
         ("6.1.3", "b-pool", "b"),
         ("5.2.19", "a-pool", "a"),
         ("6.0.10", "b", "b"),
     ):
         with pytest.raises(OverlayError, match=f"nothing for Django {version} and"):
-            known.lookup(version, name, failing)
+            baseline.lookup(version, name, failing)
 
     file.unlink()
-    known.record("6.1.3", "a", 2, 1, {})
-    known.record("6.1.3", "b", 3, 1, dict(reversed(failures.items())))
+    baseline.record("6.1.3", "a", 2, 1, {})
+    baseline.record("6.1.3", "b", 3, 1, dict(reversed(failures.items())))
     assert file.read_text() == first
 
 
 def test_reason_names_no_path(file):
     reason = f"AssertionError: /tmp/x_1/y.py {'long ' * 40}"
-    known.record("6.1.3", "a", 1, 0, {"b": Outcome("failed", reason)})
-    _, failures = known.lookup("6.1.3", "a", "a")
+    baseline.record("6.1.3", "a", 1, 0, {"b": Outcome("failed", reason)})
+    _, failures = baseline.lookup("6.1.3", "a", "a")
     assert failures["b"].reason.startswith("AssertionError: ... long long")
     assert len(str(failures["b"])) < 80
 

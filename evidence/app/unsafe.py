@@ -3,7 +3,8 @@ What a process that was forked can do with what its parent had:
 
     python -m app.unsafe CASE
 
-CASE is the name of one of the functions in CASES. What it returns is printed.
+CASE is the name of a function below, as evidence/unsafe.py lists them. What it
+returns is printed.
 """
 
 import concurrent.futures
@@ -35,7 +36,7 @@ OWN, PARENTS = "a session of its own", "its parent's session"
 def main(case):
     signal.alarm(LIMIT)
     django.setup()
-    print({function.__name__: function for function in CASES}[case]())
+    print(globals()[case]())
 
 
 def in_child(function, fork=os.fork, meanwhile=lambda: None):
@@ -378,30 +379,6 @@ def _session(wrapper=connection):
 
 def _fork_in_c():
     return ctypes.PyDLL(None).fork()
-
-
-CASES = [
-    query,
-    atomic_block,
-    atomic_block_and_new_wrapper,
-    session_state,
-    advisory_lock,
-    driver_connection,
-    half_read_cursor,
-    wrappers_connection,
-    new_connection,
-    other_pool,
-    drop_database,
-    descriptors,
-    fork_in_c,
-    fork_in_c_and_close,
-    sqlite_file,
-    sqlite_closed,
-    redis_cache,
-    other_socket,
-    executor,
-    lock,
-]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ BUG, SAFE, SHOWN = "bug", "safe", "shown"
 class Server(NamedTuple):
     """
     A server: its name, the packages that it needs, a function that yields the
-    Answers of a Run of it, what people do on stock Django, if anything, what
+    Answers of a Trial of it, what people do on stock Django, if anything, what
     is expected there, and a note for the reader of the figures.
     """
 

@@ -3,7 +3,7 @@
 import contextlib
 
 from checks.databases.redis import redis
-from evidence import running
+from evidence import lifecycle
 from evidence.servers import SAFE, Server
 
 PACKAGES = ("celery==5.7.0",)
@@ -14,32 +14,32 @@ PRODUCER = "from app.tasks import echo\nfor _ in range({}): echo.delay()"
 REUSE_MAX = "100000"
 
 
-def _answers(run, broker="filesystem://", fixup="yes", reuse=""):
-    (run.directory / "broker").mkdir()
-    run = run._replace(
+def _answers(trial, broker="filesystem://", fixup="yes", reuse=""):
+    (trial.directory / "broker").mkdir()
+    trial = trial._replace(
         environ={
-            **run.environ,
+            **trial.environ,
             "EVIDENCE_BROKER": broker,
             "EVIDENCE_DB_REUSE_MAX": reuse,
             "EVIDENCE_FIXUP": fixup,
         }
     )
-    worker = run._replace(environ={**run.environ, "EVIDENCE_ROLE": "worker"})
-    command = [run.python, "-m", "celery", "--app", "app.tasks", "worker"]
+    worker = trial._replace(environ={**trial.environ, "EVIDENCE_ROLE": "worker"})
+    command = [trial.python, "-m", "celery", "--app", "app.tasks", "worker"]
     command += ["--loglevel", "info", "--pool", "prefork"]
     command += ["--without-gossip", "--without-heartbeat", "--without-mingle"]
-    with running.started(worker, command) as process:
-        running.before_fork(worker, process)
-        running.wait_for_log(worker, process, " ready.", 1)
-        produce = [run.python, "-c", PRODUCER.format(run.tokens)]
-        with running.started(run, produce):
-            yield from running.answered_then_ended(run, process)
+    with lifecycle.started(worker, command) as process:
+        lifecycle.before_fork(worker, process)
+        lifecycle.wait_for_log(worker, process, " ready.", 1)
+        produce = [trial.python, "-c", PRODUCER.format(trial.tokens)]
+        with lifecycle.started(trial, produce):
+            yield from lifecycle.answered_then_ended(trial, process)
 
 
-def _over_redis(run):
+def _over_redis(trial):
     with (
         redis() as address,
-        contextlib.closing(_answers(run, f"redis+socket://{address}")) as answers,
+        contextlib.closing(_answers(trial, f"redis+socket://{address}")) as answers,
     ):
         yield from answers
 
@@ -64,7 +64,7 @@ SERVERS = [
     Server(
         "Celery CELERY_DB_REUSE_MAX",
         PACKAGES,
-        lambda run: _answers(run, reuse=REUSE_MAX),
+        lambda trial: _answers(trial, reuse=REUSE_MAX),
         expected=SAFE,
         note=(
             "Its fixup for Django closes the inherited connections in each child, and "
@@ -74,7 +74,7 @@ SERVERS = [
     Server(
         "Celery without its fixup",
         PACKAGES,
-        lambda run: _answers(run, fixup="no"),
+        lambda trial: _answers(trial, fixup="no"),
         "worker_process_init",
     ),
 ]

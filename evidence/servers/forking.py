@@ -1,18 +1,18 @@
 """What forks in Python itself."""
 
-from evidence import running
+from evidence import lifecycle
 from evidence.servers import Server
 
 
-def _answers(run, how):
-    tokens = run.tokens // (running.WORKERS + 1)
-    command = [run.python, "-m", "app.forking", how, running.WORKERS, tokens]
-    with running.started(run, command) as process:
-        yield from running.answered(run, process)
+def _answers(trial, how):
+    tokens = trial.tokens // (lifecycle.WORKERS + 1)
+    command = [trial.python, "-m", "app.forking", how, lifecycle.WORKERS, tokens]
+    with lifecycle.started(trial, command) as process:
+        yield from lifecycle.answered(trial, process)
 
 
 def _server(name, how):
-    return Server(name, (), lambda run: _answers(run, how), "at the child's start")
+    return Server(name, (), lambda trial: _answers(trial, how), "at the child's start")
 
 
 SERVERS = [

@@ -2,7 +2,7 @@
 
 import socket
 
-from evidence import running
+from evidence import lifecycle
 from evidence.servers import Server
 
 PACKAGES = ("gunicorn==27.0.1",)
@@ -12,10 +12,10 @@ WORKAROUND = "post_fork"
 REPLACED = ["--max-requests", "30", "--max-requests-jitter", "10"]
 
 
-def _answers(run, worker, application="app.wsgi", *options):
+def _answers(trial, worker, application="app.wsgi", *options):
     listener = socket.create_server(("127.0.0.1", 0))
-    command = [run.python, "-m", "gunicorn", application, "--preload"]
-    command += ["--worker-class", worker, "--workers", running.WORKERS, *options]
+    command = [trial.python, "-m", "gunicorn", application, "--preload"]
+    command += ["--worker-class", worker, "--workers", lifecycle.WORKERS, *options]
     config = "gunicorn_gevent" if worker == "gevent" else "gunicorn"
     command += ["--config", f"python:app.{config}", *REPLACED]
     # Less than the patience with the parent, in seconds: SIGTERM is lost on a
@@ -25,21 +25,21 @@ def _answers(run, worker, application="app.wsgi", *options):
     command += ["--no-control-socket", "--bind", f"fd://{listener.fileno()}"]
     with (
         listener,
-        running.started(run, command, pass_fds=[listener.fileno()]) as process,
+        lifecycle.started(trial, command, pass_fds=[listener.fileno()]) as process,
     ):
         address = listener.getsockname()
         # Else who connects after the server's end waits for an answer.
         listener.close()
-        running.before_fork(run, process)
-        running.wait_for_log(run, process, "Booting worker")
-        yield from running.requested(run, process, address)
+        lifecycle.before_fork(trial, process)
+        lifecycle.wait_for_log(trial, process, "Booting worker")
+        yield from lifecycle.requested(trial, process, address)
 
 
 def _server(name, packages, *arguments):
     return Server(
         f"gunicorn {name}",
         (*PACKAGES, *packages),
-        lambda run: _answers(run, *arguments),
+        lambda trial: _answers(trial, *arguments),
         WORKAROUND,
     )
 

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from checks.databases.process import free_port
-from evidence import running
+from checks.databases.serving import free_port
+from evidence import lifecycle
 from evidence.servers import SHOWN, Server
 from overlay.errors import OverlayError
 
@@ -19,27 +19,27 @@ ABORT = 0.5
 LAZY = "lazy-apps"
 
 
-def _command(run, address, *options):
-    command = [run.python.with_name("pyuwsgi"), "--master", "--need-app"]
-    command += ["--processes", running.WORKERS, "--http-socket", "%s:%s" % address]
+def _command(trial, address, *options):
+    command = [trial.python.with_name("pyuwsgi"), "--master", "--need-app"]
+    command += ["--processes", lifecycle.WORKERS, "--http-socket", "%s:%s" % address]
     command += ["--module", "app.wsgi", "--die-on-term", *options]
-    return [*command, "--lazy-apps"] if run.workaround else command
+    return [*command, "--lazy-apps"] if trial.workaround else command
 
 
-def _answers(run, *options):
+def _answers(trial, *options):
     address = "127.0.0.1", free_port()
     # Each worker is replaced that often, in requests.
-    command = _command(run, address, "--max-requests", 30, *options)
-    with running.started(run, command) as process:
-        running.before_fork(run, process)
-        running.wait_for_log(run, process, "spawned uWSGI worker")
-        _look_for_abort(run)
-        if run.workaround:
-            running.wait_for_log(run, process, "WSGI app 0")
-        yield from running.requested(run, process, address)
+    command = _command(trial, address, "--max-requests", 30, *options)
+    with lifecycle.started(trial, command) as process:
+        lifecycle.before_fork(trial, process)
+        lifecycle.wait_for_log(trial, process, "spawned uWSGI worker")
+        _look_for_abort(trial)
+        if trial.workaround:
+            lifecycle.wait_for_log(trial, process, "WSGI app 0")
+        yield from lifecycle.requested(trial, process, address)
 
 
-def _look_for_abort(run):
+def _look_for_abort(trial):
     """
     Raise OverlayError if the workers abort, as they do on Python 3.13 with
     py-call-osafterfork: PyOS_AfterFork_Child() releases the import lock, which
@@ -47,23 +47,23 @@ def _look_for_abort(run):
     """
     deadline = time.monotonic() + ABORT
     while time.monotonic() < deadline:
-        for line in run.log.read_text(errors="replace").splitlines():
+        for line in trial.log.read_text(errors="replace").splitlines():
             if "Fatal Python error" in line:
                 raise OverlayError(f"its workers abort ({line.strip()})")
         time.sleep(0.02)
 
 
-def _mules(run, close):
+def _mules(trial, close):
     """Yield the Answers of mules, which ask for tokens themselves."""
-    tokens = run.tokens // running.WORKERS
-    environ = {**run.environ, "EVIDENCE_MULE": f"{close} {tokens}"}
-    run = run._replace(environ=environ)
-    mules = [f"--mule={MULE}"] * running.WORKERS
-    command = _command(run, ("127.0.0.1", free_port()), *mules)
-    with running.started(run, command) as process:
+    tokens = trial.tokens // lifecycle.WORKERS
+    environ = {**trial.environ, "EVIDENCE_MULE": f"{close} {tokens}"}
+    trial = trial._replace(environ=environ)
+    mules = [f"--mule={MULE}"] * lifecycle.WORKERS
+    command = _command(trial, ("127.0.0.1", free_port()), *mules)
+    with lifecycle.started(trial, command) as process:
         # They don't end: uWSGI would start them again.
-        left = tokens * running.WORKERS
-        for answer in running.answered(run, process):
+        left = tokens * lifecycle.WORKERS
+        for answer in lifecycle.answered(trial, process):
             yield answer
             left -= answer.asked is not None
             if not left:
@@ -76,7 +76,7 @@ SERVERS = [
         Server(
             f"uWSGI {option}",
             PACKAGES,
-            lambda run, option=option: _answers(run, f"--{option}"),
+            lambda trial, option=option: _answers(trial, f"--{option}"),
             LAZY,
         )
         for option in ("py-call-osafterfork", "py-call-uwsgi-fork-hooks")
@@ -84,14 +84,14 @@ SERVERS = [
     Server(
         "uWSGI threads",
         PACKAGES,
-        lambda run: _answers(run, "--enable-threads", "--threads", 4),
+        lambda trial: _answers(trial, "--enable-threads", "--threads", 4),
         LAZY,
     ),
-    Server("uWSGI mule", PACKAGES, lambda run: _mules(run, "closing"), LAZY),
+    Server("uWSGI mule", PACKAGES, lambda trial: _mules(trial, "closing"), LAZY),
     Server(
         "uWSGI mule without close_old_connections()",
         PACKAGES,
-        lambda run: _mules(run, "as-it-is"),
+        lambda trial: _mules(trial, "as-it-is"),
         LAZY,
         expected=SHOWN,
         note=(

@@ -1,6 +1,6 @@
 """What a run may have given, for the tests of what is made of it."""
 
-from evidence.setups import FORK, STOCK, WORKAROUND
+from evidence.trial import FORK, STOCK, WORKAROUND
 
 PARENT = {"right": 6, "wrong": 1, "failed": 0, "hung": 0, "shared": 0}
 HELD = [{"100": [7, 8]}, {"100": [7, 8], "101": [7, 8], "102": []}]

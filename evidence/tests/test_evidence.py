@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 import evidence.__main__ as command
-from checks.databases import postgresql, process
+from checks.databases import postgresql, serving
 from checks.tests.conftest import FAMILY, interrupt, start, there
-from evidence import facts, load, proof, report, runs, sessions, setups, unsafe
+from evidence import facts, load, proof, report, series, sessions, trial, unsafe
 from evidence.count import HUNG, Answer, Figures, count, outcome
 from evidence.servers import SAFE, SHOWN
 from overlay import environment
@@ -185,8 +185,8 @@ def test_parent_that_does_not_end(monkeypatch, tmp_path):
     assert (answers[-1].parent, outcome(answers[-1])) == (True, "hung")
 
 
-SERVERS = runs.chosen(quick=True)
-SETUPS = setups.setups(SERVERS, [setups.POOL])
+SERVERS = series.chosen(quick=True)
+SETUPS = trial.setups(SERVERS, [trial.POOL])
 
 
 def results(**changes):
@@ -194,11 +194,11 @@ def results(**changes):
     figures = {
         "stock": Figures(right=100, wrong=90, hung=4, shared=4),
         "workaround": Figures(right=190, wrong=10),
-        "fork": Figures(right=setups.TOKENS),
+        "fork": Figures(right=trial.TOKENS),
         **changes,
     }
     return [
-        setups.Result(
+        trial.Result(
             setup,
             figures[setup.django.split()[-1]],
             Figures(right=3),
@@ -260,7 +260,7 @@ def test_results_that_are_missing():
 )
 def test_results_that_are_not_enough(changes):
     *others, last = results()
-    assert last.setup.django == setups.FORK
+    assert last.setup.django == trial.FORK
     assert len(doubts([*others, last._replace(**changes)])) == 1
 
 
@@ -289,7 +289,7 @@ def test_servers_that_cannot_be_run(monkeypatch):
     missing, reason = SERVERS[-1].name, "it isn't installed"
     some = [
         (
-            setups.not_run(result.setup, reason)
+            trial.not_run(result.setup, reason)
             if result.setup.server == missing
             else result
         )
@@ -298,7 +298,7 @@ def test_servers_that_cannot_be_run(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     assert doubts(some) == []
     assert f" {missing} was not run: {reason}." in document(some)["sentence"]
-    assert doubts([setups.not_run(setup, reason) for setup in SETUPS])
+    assert doubts([trial.not_run(setup, reason) for setup in SETUPS])
     monkeypatch.setenv("CI", "true")
     assert len(doubts(some)) == 3
     assert "does not show" in document(some)["sentence"]
@@ -307,8 +307,8 @@ def test_servers_that_cannot_be_run(monkeypatch):
 def test_server_that_only_the_fork_cannot_run(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     *others, last = results()
-    assert last.setup.django == setups.FORK
-    assert len(doubts([*others, setups.not_run(last.setup, "it hangs")])) == 1
+    assert last.setup.django == trial.FORK
+    assert len(doubts([*others, trial.not_run(last.setup, "it hangs")])) == 1
 
 
 def test_servers_that_are_only_shown():
@@ -327,19 +327,19 @@ def test_json():
 
 
 def test_no_set_up_starts_after_the_deadline():
-    assert runs._results({}, SETUPS, {}, {}, {}, time.monotonic() - 1) == []
+    assert series._results({}, SETUPS, {}, {}, {}, time.monotonic() - 1) == []
 
 
 def test_servers_are_chosen_by_name():
-    names = [server.name for server in runs.SERVERS]
+    names = [server.name for server in series.SERVERS]
     assert len(set(names)) == len(names)
-    assert [server.name for server in runs.chosen()] == names
-    assert {server.name for server in SERVERS} == set(runs.QUICK)
-    assert [server.name for server in runs.chosen(["GUNICORN SYNC"])] == [
+    assert [server.name for server in series.chosen()] == names
+    assert {server.name for server in SERVERS} == set(series.QUICK)
+    assert [server.name for server in series.chosen(["GUNICORN SYNC"])] == [
         "gunicorn sync"
     ]
     with pytest.raises(OverlayError, match="no server nginx: name some of gunicorn"):
-        runs.chosen(["nginx"])
+        series.chosen(["nginx"])
 
 
 @pytest.fixture
@@ -348,7 +348,7 @@ def run(monkeypatch):
 
     def run(results, *arguments):
         given = SETUPS, results, VERSIONS
-        monkeypatch.setattr(runs, "run", lambda *arguments: given)
+        monkeypatch.setattr(series, "measured", lambda *arguments: given)
         return command.main(arguments)
 
     monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
@@ -400,7 +400,7 @@ def test_files(run, tmp_path):
 @pytest.mark.parametrize("file", ["missing/figures.json", "."])
 def test_json_that_cannot_be_written(run, tmp_path, file, capsys, monkeypatch):
     # It is said before anything runs.
-    monkeypatch.setattr(runs, "run", None)
+    monkeypatch.setattr(series, "measured", None)
     assert run(results(), "--json", str(tmp_path / file)) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"evidence: error: {(tmp_path / file).resolve()} ")
@@ -425,7 +425,7 @@ def test_signal_ends_what_was_started(number, status):
         """
         import os, sys, time
         from pathlib import Path
-        from evidence import running
+        from evidence import lifecycle
         from checks import processes
         from overlay import console
         class Run:
@@ -433,7 +433,7 @@ def test_signal_ends_what_was_started(number, status):
             log = Path("/dev/stdout")
         def command():
             child = [sys.executable, "-c", sys.argv[1]]
-            with processes.unwinding(), running.started(Run, child):
+            with processes.unwinding(), lifecycle.started(Run, child):
                 time.sleep(60)
         sys.exit(console.run("test", command))
         """,
@@ -456,25 +456,27 @@ def database():
         yield database
 
 
-@pytest.mark.parametrize("server", runs.SERVERS, ids=lambda server: server.name)
+@pytest.mark.parametrize("server", series.SERVERS, ids=lambda server: server.name)
 def test_server_that_does_not_start(server, database, tmp_path):
     """As in an environment without anything."""
     if "Redis" in server.name:
-        there(process.program, "redis-server", "redis-server")
-    setup = setups.Setup(server.name, setups.POOL, setups.STOCK)
+        there(serving.program, "redis-server", "redis-server")
+    setup = trial.Setup(server.name, trial.POOL, trial.STOCK)
     python = Path(sys.executable)
     arguments = server, setup, python, tmp_path, database, time.monotonic() + 60
-    result = setups.run(*arguments, lambda: None)
+    result = trial.result(*arguments, lambda: None)
     assert "does not start" in result.reason
     assert result.figures == Figures()
 
 
 def test_unsafe_that_is_not_as_it_is_said(monkeypatch):
     """As in an environment without anything."""
-    there(process.program, "redis-server", "redis-server")
-    monkeypatch.setattr(runs, "djangos", lambda version: ({"stock": 1, "fork": 1}, ()))
-    monkeypatch.setattr(runs, "interpreter", lambda packages: Path(sys.executable))
-    reasons = unsafe.run("6.1.3")
+    there(serving.program, "redis-server", "redis-server")
+    monkeypatch.setattr(
+        series, "djangos", lambda version: ({"stock": 1, "fork": 1}, ())
+    )
+    monkeypatch.setattr(series, "interpreter", lambda packages: Path(sys.executable))
+    reasons = unsafe.differences("6.1.3")
     assert len(reasons) == 2 * len(unsafe.CASES)
     assert "No module named 'django'" in reasons[0]
 
@@ -482,15 +484,17 @@ def test_unsafe_that_is_not_as_it_is_said(monkeypatch):
 def test_unsafe_without_redis(monkeypatch, capsys):
     """The other cases are run, but in CI none may be missing."""
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(process, "SYSTEM", ())
-    monkeypatch.setattr(runs, "djangos", lambda version: ({"stock": 1, "fork": 1}, ()))
-    monkeypatch.setattr(runs, "interpreter", lambda packages: Path(sys.executable))
+    monkeypatch.setattr(serving, "SYSTEM", ())
+    monkeypatch.setattr(
+        series, "djangos", lambda version: ({"stock": 1, "fork": 1}, ())
+    )
+    monkeypatch.setattr(series, "interpreter", lambda packages: Path(sys.executable))
     monkeypatch.delenv("CI", raising=False)
-    assert len(unsafe.run("6.1.3")) == 2 * (len(unsafe.CASES) - 1)
+    assert len(unsafe.differences("6.1.3")) == 2 * (len(unsafe.CASES) - 1)
     assert "Redis: not run: redis-server is not on this" in capsys.readouterr().err
     monkeypatch.setenv("CI", "true")
     with pytest.raises(OverlayError, match="apt install redis-server"):
-        unsafe.run("6.1.3")
+        unsafe.differences("6.1.3")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from checks.databases.process import program
+from checks.databases.serving import program
 from checks.tests.conftest import there
 from evidence import tables
 from evidence.app import workaround

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evidence import runs, tables, unsafe
+from evidence import series, tables, unsafe
 from evidence.tests.documents import (
     EXAMPLE,
     MANY,
@@ -58,7 +58,7 @@ def test_some_outcomes():
 
 
 def test_servers_in_readme_are_some_of_those_that_are_run():
-    assert set(tables.SOME) < {server.name for server in runs.SERVERS}
+    assert set(tables.SOME) < {server.name for server in series.SERVERS}
 
 
 @pytest.fixture

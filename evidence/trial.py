@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from evidence import sessions
 from evidence.count import HUNG, Figures, count
-from evidence.running import Run
+from evidence.lifecycle import Trial
 from overlay.errors import OverlayError
 
 TOKENS = 200
@@ -66,7 +66,7 @@ def setups(servers, connections=(POOL, PERSISTENT)):
     ]
 
 
-def run(server, setup, python, packages, database, deadline, advance):
+def result(server, setup, python, packages, database, deadline, advance):
     """
     Return the Result of `setup`, which is of `server`: run by the interpreter
     `python` with the Django in the directory `packages` on the `database`, a
@@ -75,7 +75,7 @@ def run(server, setup, python, packages, database, deadline, advance):
     """
     start, answers, held, reason = time.monotonic(), [], [], None
     with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
-        server_run = Run(
+        trial = Trial(
             python,
             TOKENS,
             setup.django == WORKAROUND,
@@ -85,7 +85,7 @@ def run(server, setup, python, packages, database, deadline, advance):
             lambda process: held.append(sessions.holders(process, database)),
         )
         # Else an interrupt leaves its end to the garbage collection.
-        with contextlib.closing(server.answers(server_run)) as given:
+        with contextlib.closing(server.answers(trial)) as given:
             try:
                 for answer in given:
                     answers.append(answer)

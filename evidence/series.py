@@ -7,8 +7,8 @@ from rich.progress import Progress
 
 from checks import requirements, trees
 from checks.databases import postgresql
-from evidence import facts, setups
-from evidence.servers import celery, controls, forking, gunicorn, runner, uwsgi
+from evidence import facts, trial
+from evidence.servers import celery, controls, django_tests, forking, gunicorn, uwsgi
 from overlay import environment
 from overlay.errors import OverlayError
 
@@ -17,7 +17,7 @@ SERVERS = [
     *uwsgi.SERVERS,
     *celery.SERVERS,
     *forking.SERVERS,
-    *runner.SERVERS,
+    *django_tests.SERVERS,
     *controls.SERVERS,
 ]
 QUICK = ("gunicorn sync", "multiprocessing")
@@ -42,7 +42,7 @@ def chosen(only=(), quick=False):
     return found
 
 
-def run(servers, version, quick, deadline):
+def measured(servers, version, quick, deadline):
     """
     Run the set-ups of `servers` with Django `version`, with pools only if
     `quick`, until `deadline()`, a time of time.monotonic(), which is called
@@ -51,8 +51,8 @@ def run(servers, version, quick, deadline):
     Return the Setups, the Results of those for which there was time, and the
     versions of all that they consist of.
     """
-    kinds = [setups.POOL] if quick else [setups.POOL, setups.PERSISTENT]
-    wanted = setups.setups(servers, kinds)
+    kinds = [trial.POOL] if quick else [trial.POOL, trial.PERSISTENT]
+    wanted = trial.setups(servers, kinds)
     by_django, names = djangos(version)
     pythons = _interpreters(servers)
     with postgresql.embedded(tcp=True) as database:
@@ -87,7 +87,7 @@ def djangos(version):
         facts.installed(python, ["Django"])["Django"] for python in (stock, fork)
     ]
     stock, fork = environment.packages(stock), environment.packages(fork)
-    by_django = {setups.STOCK: stock, setups.WORKAROUND: stock, setups.FORK: fork}
+    by_django = {trial.STOCK: stock, trial.WORKAROUND: stock, trial.FORK: fork}
     return by_django, versions
 
 
@@ -120,7 +120,7 @@ def _results(servers, wanted, djangos, pythons, database, deadline):
     """Return the Results of those `wanted` that begin before `deadline`."""
     terminal, results = Console(stderr=True), []
     with Progress(console=terminal, disable=not terminal.is_terminal) as progress:
-        task = progress.add_task("", total=len(wanted) * setups.TOKENS)
+        task = progress.add_task("", total=len(wanted) * trial.TOKENS)
         for number, setup in enumerate(wanted, 1):
             if time.monotonic() > deadline:
                 break
@@ -129,9 +129,9 @@ def _results(servers, wanted, djangos, pythons, database, deadline):
             server = servers[setup.server]
             python = pythons[server.packages]
             if isinstance(python, OverlayError):
-                result = setups.not_run(setup, str(python))
+                result = trial.not_run(setup, str(python))
             else:
-                result = setups.run(
+                result = trial.result(
                     server,
                     setup,
                     python,
@@ -142,7 +142,7 @@ def _results(servers, wanted, djangos, pythons, database, deadline):
                 )
             results.append(result)
             # What hangs is cut short.
-            progress.update(task, completed=number * setups.TOKENS)
+            progress.update(task, completed=number * trial.TOKENS)
             counted = result.reason or ", ".join(
                 f"{number} {field}"
                 for field, number in result.figures._asdict().items()

@@ -21,7 +21,7 @@ START, END = 20, 5
 BEFORE = '"asked": null'
 
 
-class Run(NamedTuple):
+class Trial(NamedTuple):
     """
     What a server is run with: its interpreter, how many tokens it's asked for,
     whether with the workaround, the time.monotonic() of its deadline, a
@@ -49,19 +49,19 @@ class Run(NamedTuple):
 
 
 @contextlib.contextmanager
-def started(run, command, **options):
+def started(trial, command, **options):
     """
     Yield the process of `command`, in a group that is ended afterwards. Raise
     OverlayError where there is no such command.
     """
-    with open(run.log, "ab") as log, _failing():
+    with open(trial.log, "ab") as log, _failing():
         process = subprocess.Popen(
             list(map(str, command)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=run.directory,
-            env=run.environ,
+            cwd=trial.directory,
+            env=trial.environ,
             start_new_session=True,
             **options,
         )
@@ -84,71 +84,77 @@ def _failing():
         raise OverlayError(f"it does not start ({reason})") from None
 
 
-def before_fork(run, process):
+def before_fork(trial, process):
     """
     Look at `process` when it has been answered before the fork, and let it go
     on. Raise OverlayError if it never is.
     """
-    wait(run, process, lambda: run.told.exists() and BEFORE in run.told.read_text())
-    run.look(process)
-    Path(f"{run.told}.seen").touch()
+    wait(
+        trial, process, lambda: trial.told.exists() and BEFORE in trial.told.read_text()
+    )
+    trial.look(process)
+    Path(f"{trial.told}.seen").touch()
 
 
-def wait_for_log(run, process, text, times=WORKERS):
+def wait_for_log(trial, process, text, times=WORKERS):
     """Wait until `process` has logged `text` as often as `times`."""
-    wait(run, process, lambda: run.log.read_text(errors="replace").count(text) >= times)
+    wait(
+        trial,
+        process,
+        lambda: trial.log.read_text(errors="replace").count(text) >= times,
+    )
 
 
-def wait(run, process, ready):
+def wait(trial, process, ready):
     """
     Wait until `ready()`. Raise OverlayError, with the end of the log, where
     `process` ends first or takes too long.
     """
-    deadline = min(run.deadline, time.monotonic() + START)
+    deadline = min(trial.deadline, time.monotonic() + START)
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
-            lines = run.log.read_text(errors="replace").splitlines()
+            lines = trial.log.read_text(errors="replace").splitlines()
             errors = [line for line in lines if "rror" in line]
             said = errors or [line for line in lines if line.strip()] or ["no output"]
             raise OverlayError(f"it does not start ({said[-1].strip()})")
         time.sleep(0.02)
 
 
-def answered(run, process):
+def answered(trial, process):
     """
     Yield the Answers of processes that ask for tokens themselves, until
     `process`, which forks them, ends.
     """
-    before_fork(run, process)
-    answers = load.told(run.told, process, run.deadline)
+    before_fork(trial, process)
+    answers = load.told(trial.told, process, trial.deadline)
     for number, answer in enumerate(answers):
-        if number == run.tokens // 2:
-            run.look(process)
+        if number == trial.tokens // 2:
+            trial.look(process)
         yield answer
 
 
-def answered_then_ended(run, process):
+def answered_then_ended(trial, process):
     """
     Yield the Answers of processes that ask for tokens themselves, and then
     those of `process`, which forked them, until it has ended as it was asked
     to.
     """
-    left = run.tokens
-    for answer in load.told(run.told, process, run.deadline):
+    left = trial.tokens
+    for answer in load.told(trial.told, process, trial.deadline):
         yield answer
         if answer.asked and not answer.parent:
             left -= 1
             if not left:
-                run.look(process)
+                trial.look(process)
                 process.terminate()
 
 
-def requested(run, process, address):
+def requested(trial, process, address):
     """
     Yield the Answers to requests to the web server `process` at `address`, and
     then to what it asked itself, until it has ended as it was asked to.
     """
-    yield from load.requests(address, run.tokens, run.deadline)
-    run.look(process)
+    yield from load.requests(address, trial.tokens, trial.deadline)
+    trial.look(process)
     process.terminate()
-    yield from load.told(run.told, process, time.monotonic() + END)
+    yield from load.told(trial.told, process, time.monotonic() + END)

@@ -2,20 +2,25 @@
 
 import sys
 
-from evidence import running
+from evidence import lifecycle
 from evidence.servers import BUG, SAFE, Server
 
 # https://docs.python.org/3/whatsnew/3.14.html#incompatible-changes
 FORKS = sys.version_info < (3, 14)
 
 
-def _answers(run):
-    environ = {**run.environ, "EVIDENCE_TOKENS": str(run.tokens)}
-    run = run._replace(environ=environ)
-    command = [run.python, "-m", "django", "test", "app.checks", "--noinput"]
-    command += ["--parallel", running.WORKERS, "--testrunner", "app.runner.Runner"]
-    with running.started(run, command) as process:
-        yield from running.answered(run, process)
+def _answers(trial):
+    environ = {**trial.environ, "EVIDENCE_TOKENS": str(trial.tokens)}
+    trial = trial._replace(environ=environ)
+    command = [trial.python, "-m", "django", "test", "app.checks", "--noinput"]
+    command += [
+        "--parallel",
+        lifecycle.WORKERS,
+        "--testrunner",
+        "app.test_runner.Runner",
+    ]
+    with lifecycle.started(trial, command) as process:
+        yield from lifecycle.answered(trial, process)
 
 
 SERVERS = [
