@@ -13,6 +13,7 @@ from pathlib import Path
 
 from checks.comparison import Outcome
 from overlay.errors import OverlayError
+from overlay.files import replacing
 
 FILE = Path(__file__).with_name("suite.toml")
 HEADER = """\
@@ -56,9 +57,8 @@ def record(version, name, tests, skipped, failures=None):
         }
     known = _load()
     known.setdefault(version, {})[name] = entry
-    beside = FILE.with_name(f".{FILE.name}")
-    beside.write_text(HEADER + "".join(_dump(known)))
-    beside.replace(FILE)
+    with replacing(FILE) as beside:
+        beside.write_text(HEADER + "".join(_dump(known)))
 
 
 def _load():

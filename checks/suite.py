@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from checks import baseline, requirements, settings
 from checks.comparison import MISSING, OUTCOMES, differences, settle, written
-from overlay import BUILD, console, environment
+from overlay import BUILD, console, environment, interrupts
 from overlay.console import say
 from overlay.errors import OverlayError
 from overlay.releases import usable
@@ -85,11 +85,8 @@ def _run(options):
     options.django = usable(options.django)
     driver = settings.check(options.database, options.driver, options.pool)
     environment.bootstrap("tests", requirements.RUNTESTS)
-    # Only now, since it needs what is installed there.
-    from checks import processes
-
     options.python = settings.python(driver)
-    with processes.unwinding():
+    with interrupts.unwinding():
         return options.command(options)
 
 

@@ -13,7 +13,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from checks import requirements  # noqa: E402
-from overlay import console, environment  # noqa: E402
+from overlay import console, environment, files  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
 # In seconds, for all of it, and what is left for the set-ups at least where
@@ -96,15 +96,15 @@ def _run(options):
         return _unsafe(version)
     from rich.console import Console
 
-    from checks.processes import unwinding
     from evidence import facts, page, report, series
+    from overlay.interrupts import unwinding
 
     quick = options.what == "quick"
     servers = series.chosen(options.only, quick)
     with contextlib.ExitStack() as stack:
         stack.enter_context(unwinding())
         json, html = (
-            file and stack.enter_context(report.replacing(file))
+            file and stack.enter_context(files.replacing(Path(file)))
             for file in (options.json, options.html)
         )
         total, left = LIMITS[options.what]
@@ -118,9 +118,9 @@ def _run(options):
             servers, setups, results, versions, facts.machine(), _command(options)
         )
         if json:
-            report.write(json, document)
+            json.write_text(report.text(document))
         if html:
-            html.write(page.page(document))
+            html.write_text(page.page(document), encoding="utf-8")
     print(f"{report.title(versions, document['machine'])}\n")
     terminal = Console()
     # What has no width of its own takes all that the table needs.
@@ -131,8 +131,8 @@ def _run(options):
 
 
 def _unsafe(version):
-    from checks.processes import unwinding
     from evidence import unsafe
+    from overlay.interrupts import unwinding
 
     with unwinding():
         reasons = unsafe.differences(version)

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from checks.processes import uninterrupted
 from evidence import load
 from overlay.errors import OverlayError
+from overlay.interrupts import uninterrupted
 
 WORKERS = 4
 

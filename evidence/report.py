@@ -1,17 +1,12 @@
 """The figures as a table, as JSON, and as Markdown."""
 
-import contextlib
 import json
-import os
-import tempfile
-from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
 from evidence import proof
 from evidence.trial import FORK, TOKENS
-from overlay.errors import OverlayError
 
 HEADER = (
     *("server", "connections", "Django"),
@@ -101,33 +96,8 @@ def table(document):
     return table
 
 
-@contextlib.contextmanager
-def replacing(path):
-    """
-    Yield a text file that becomes `path` at the end, unless an exception ends
-    the block. Raise OverlayError where it can't be.
-    """
-    path = Path(path).resolve()
-    try:
-        if path.exists() and not path.is_file():
-            raise OverlayError(f"{path} is not a file: name one.")
-        descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    except OSError as error:
-        raise OverlayError(
-            f"{path} can't be written ({error.strerror}): name a file that can be."
-        ) from None
-    try:
-        with open(descriptor, "w") as file:
-            yield file
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
-def write(file, document):
-    """Write `document` to `file` as JSON, each set-up on a line."""
+def text(document):
+    """Return `document` as JSON, each set-up on a line."""
     setups = ",\n".join(map(json.dumps, document["setups"]))
     rest = json.dumps({**document, "setups": None}, indent=1)
-    file.write(f"{rest}\n".replace('"setups": null', f'"setups": [\n{setups}\n]'))
+    return f"{rest}\n".replace('"setups": null', f'"setups": [\n{setups}\n]')

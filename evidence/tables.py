@@ -12,7 +12,7 @@ from evidence import unsafe as cases
 from evidence.count import Figures
 from evidence.servers import SHOWN
 from evidence.trial import FORK, STOCK, WORKAROUND
-from overlay import ROOT
+from overlay import ROOT, files
 from overlay.errors import OverlayError
 
 DJANGOS = (STOCK, WORKAROUND, FORK)
@@ -69,8 +69,8 @@ def update(pages=None, figures=FIGURES, check=False):
                 "both."
             )
         if new[path] != text:
-            with report.replacing(path) as file:
-                file.write(new[path])
+            with files.replacing(path) as beside:
+                beside.write_text(new[path], encoding="utf-8")
 
 
 def _document(figures):

@@ -1,17 +1,15 @@
 """Archives whose bytes depend on nothing but what goes into them."""
 
-import contextlib
 import gzip
 import io
 import os
 import stat
 import tarfile
-import tempfile
 import time
 import zipfile
-from pathlib import Path
 from typing import NamedTuple
 
+from overlay import files
 from overlay.errors import OverlayError
 
 # What the clock of a ZIP file can say: 1980 to 2107, in steps of two seconds.
@@ -34,14 +32,18 @@ def read(path):
     return File(path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
 
 
-def write_zip(path, files):
+def write_zip(path, members):
     """
-    Write the ZIP file `path` with `files`, pairs of a name and a File, in that
-    order. Raise OverlayError where it can't be written.
+    Write the ZIP file `path` with `members`, pairs of a name and a File, in
+    that order. Raise OverlayError where it can't be written.
     """
     date = time.gmtime(_timestamp())[:6]
-    with _beside(path) as beside, zipfile.ZipFile(beside, "w") as archive:
-        for name, file in files:
+    with (
+        files.writing(path),
+        files.replacing(path) as beside,
+        zipfile.ZipFile(beside, "w") as archive,
+    ):
+        for name, file in members:
             info = zipfile.ZipInfo(name, date)
             info.compress_type = zipfile.ZIP_DEFLATED
             # Else it would tell on which system it was made.
@@ -50,16 +52,17 @@ def write_zip(path, files):
             archive.writestr(info, file.content)
 
 
-def write_tar(path, files):
+def write_tar(path, members):
     """Like write_zip(), but write a tar file, compressed by gzip."""
     date = _timestamp()
     with (
-        _beside(path) as beside,
+        files.writing(path),
+        files.replacing(path) as beside,
         open(beside, "wb") as output,
         gzip.GzipFile("", "wb", fileobj=output, mtime=date) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for name, file in files:
+        for name, file in members:
             info = tarfile.TarInfo(name)
             info.size = len(file.content)
             info.mode = stat.S_IMODE(file.mode)
@@ -67,13 +70,13 @@ def write_tar(path, files):
             tar.addfile(info, io.BytesIO(file.content))
 
 
-def write_tree(directory, files):
+def write_tree(directory, members):
     """
-    Write `files`, pairs of a name and a File, under `directory`. Raise
+    Write `members`, pairs of a name and a File, under `directory`. Raise
     OverlayError where they can't be written.
     """
-    with _writing(directory):
-        for name, file in files:
+    with files.writing(directory):
+        for name, file in members:
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(file.content)
@@ -92,24 +95,3 @@ def _timestamp():
             "1970, or unset it."
         )
     return min(max(int(value), EARLIEST), LATEST)
-
-
-@contextlib.contextmanager
-def _beside(path):
-    with (
-        _writing(path),
-        tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as directory,
-    ):
-        yield Path(directory) / path.name
-        (Path(directory) / path.name).replace(path)
-
-
-@contextlib.contextmanager
-def _writing(path):
-    try:
-        yield
-    except OSError as error:
-        raise OverlayError(
-            f"{path} can't be written ({error.strerror}): name a directory that can "
-            "be and has room."
-        ) from None

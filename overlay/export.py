@@ -1,13 +1,12 @@
 """The inverse of checkout: what was edited there, back in this repository."""
 
+import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 
-from overlay import ROOT, manifest, patches, releases, sources
+from overlay import ROOT, files, manifest, patches, releases, sources
 from overlay.console import say
 from overlay.errors import OverlayError
 from overlay.git import git
@@ -248,28 +247,13 @@ def _sha256(content):
 
 
 def _write(contents):
-    """Write, or delete for None, each of `contents`: beside, then moved."""
-    moves = []
-    try:
+    """Write, or delete for None, each of `contents`, or none of them."""
+    with contextlib.ExitStack() as stack:
         for file, content in contents.items():
             if content is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                descriptor, beside = tempfile.mkstemp(
-                    prefix=f".{file.name}-", dir=file.parent
-                )
-                moves.append((beside, file))
-                with open(descriptor, "wb") as stream:
-                    stream.write(content)
-        for beside, file in moves:
-            os.chmod(beside, 0o644)
-            os.replace(beside, file)
-    except OSError as error:
-        raise OverlayError(
-            f"{error.filename} can't be written ({error.strerror}): make it writable."
-        ) from None
-    finally:
-        for beside, _ in moves:
-            Path(beside).unlink(missing_ok=True)
+                with files.writing(file):
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(files.replacing(file)).write_bytes(content)
     for file, content in contents.items():
         if content is None:
             file.unlink()

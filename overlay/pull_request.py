@@ -1,8 +1,6 @@
 """Our commits as a branch of a clone of django/django, ready to push."""
 
-import contextlib
 import re
-import signal
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ from overlay.checkout import checkout
 from overlay.console import say
 from overlay.errors import OverlayError
 from overlay.git import ISOLATED, git, path, run
+from overlay.interrupts import uninterrupted
 
 BRANCH = "ticket_36957"
 TEXT = "docs/pull-request.md"
@@ -170,7 +169,7 @@ def _bring(clone, theirs):
             f"{clone} has files that git doesn't know where the branch has its own: "
             f"move {', '.join(files)} away."
         )
-    with _uninterrupted():
+    with uninterrupted():
         # A fetch copies the borrowed objects too, and the ref comes last.
         git(
             clone,
@@ -182,12 +181,3 @@ def _bring(clone, theirs):
         except OverlayError:
             git(clone, "branch", "--quiet", "-D", BRANCH)
             raise
-
-
-@contextlib.contextmanager
-def _uninterrupted():
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

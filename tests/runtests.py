@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from checks import requirements, settings  # noqa: E402
-from overlay import ROOT, console, environment  # noqa: E402
+from overlay import ROOT, console, environment, interrupts  # noqa: E402
 from overlay.errors import OverlayError  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
@@ -124,7 +124,7 @@ def _run(options, rest):
     pools = [False, True] if driver == "psycopg" and not rest else [False]
     python = settings.python(driver)
     with (
-        processes.unwinding(),
+        interrupts.unwinding(),
         trees.tree(version, options.stock, options.commits) as tree,
         (
             _named(named, tree)

@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from checks.processes import uninterrupted, unwinding
 from overlay.errors import OverlayError
+from overlay.interrupts import uninterrupted, unwinding
 
 # In seconds.
 START, STOP = 60, 10

@@ -8,6 +8,7 @@ import pytest
 
 from checks import processes
 from checks.tests.conftest import FAMILY, interrupt, start
+from overlay import interrupts
 
 
 @pytest.mark.parametrize("status", [0, 3])
@@ -30,9 +31,9 @@ def test_signal_ends_all_that_runs(number, group, status):
         """
         import sys
         from checks import processes
-        from overlay import console
+        from overlay import console, interrupts
         def command():
-            with processes.unwinding():
+            with interrupts.unwinding():
                 return processes.run([sys.executable, "-c", sys.argv[1]])
         sys.exit(console.run("test", command))
         """,
@@ -50,7 +51,7 @@ def test_signal_ends_all_that_runs(number, group, status):
 
 
 def test_uninterrupted():
-    with processes.uninterrupted():
+    with interrupts.uninterrupted():
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(os.getpid(), number)
     with pytest.raises(KeyboardInterrupt):
@@ -59,7 +60,7 @@ def test_uninterrupted():
 
 def test_unwinding_restores_the_handlers():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as raised, processes.unwinding():
+    with pytest.raises(SystemExit) as raised, interrupts.unwinding():
         os.kill(os.getpid(), signal.SIGTERM)
     assert raised.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
@@ -69,7 +70,7 @@ def test_unwinding_in_another_thread():
     entered = []
 
     def enter():
-        with processes.unwinding():
+        with interrupts.unwinding():
             entered.append(signal.getsignal(signal.SIGTERM))
 
     before = signal.getsignal(signal.SIGTERM)

@@ -1,5 +1,4 @@
 import http.server
-import io
 import itertools
 import json
 import os
@@ -21,6 +20,7 @@ from evidence.count import HUNG, Answer, Figures, count, outcome
 from evidence.servers import SAFE, SHOWN
 from overlay import environment
 from overlay.errors import OverlayError
+from overlay.files import replacing
 
 VERSIONS = {"Django": "6.1.3", "fork": "6.1.3+fork.2"}
 MACHINE = {"CPU": "small", "cores": 2, "system": "Linux"}
@@ -318,11 +318,10 @@ def test_servers_that_are_only_shown():
 
 def test_json():
     """Each set-up is a line, whatever stands in it."""
-    written = io.StringIO()
     given = document(results()) | {"sentence": 'with "setups": null in it'}
-    report.write(written, given)
-    assert json.loads(written.getvalue()) == json.loads(json.dumps(given))
-    lines = [line for line in written.getvalue().splitlines() if line[:2] == '{"']
+    written = report.text(given)
+    assert json.loads(written) == json.loads(json.dumps(given))
+    lines = [line for line in written.splitlines() if line[:2] == '{"']
     assert len(lines) == len(given["setups"])
 
 
@@ -410,8 +409,8 @@ def test_json_that_cannot_be_written(run, tmp_path, file, capsys, monkeypatch):
 def test_interrupted_json_leaves_the_old_one(tmp_path):
     file = tmp_path / "figures.json"
     file.write_text("old")
-    with pytest.raises(KeyboardInterrupt), report.replacing(file) as new:
-        new.write("half of")
+    with pytest.raises(KeyboardInterrupt), replacing(file) as new:
+        new.write_text("half of")
         raise KeyboardInterrupt
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
@@ -426,14 +425,13 @@ def test_signal_ends_what_was_started(number, status):
         import os, sys, time
         from pathlib import Path
         from evidence import lifecycle
-        from checks import processes
-        from overlay import console
+        from overlay import console, interrupts
         class Run:
             directory, environ = Path("."), os.environ
             log = Path("/dev/stdout")
         def command():
             child = [sys.executable, "-c", sys.argv[1]]
-            with processes.unwinding(), lifecycle.started(Run, child):
+            with interrupts.unwinding(), lifecycle.started(Run, child):
                 time.sleep(60)
         sys.exit(console.run("test", command))
         """,
