@@ -7,29 +7,12 @@ import stat
 import tarfile
 import time
 import zipfile
-from typing import NamedTuple
 
 from overlay import files
 from overlay.errors import OverlayError
 
 # What the clock of a ZIP file can say: 1980 to 2107, in steps of two seconds.
 EARLIEST, LATEST = 315532800, 4354819198
-
-
-class File(NamedTuple):
-    """A file in an archive: its contents and whether it can be executed."""
-
-    content: bytes
-    executable: bool = False
-
-    @property
-    def mode(self):
-        return stat.S_IFREG | (0o755 if self.executable else 0o644)
-
-
-def read(path):
-    """Return `path`, a Path, as a File."""
-    return File(path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
 
 
 def write_zip(path, members):

@@ -7,6 +7,7 @@ from overlay import BUILD, ROOT, manifest, sources
 from overlay.console import say
 from overlay.errors import OverlayError
 from overlay.export import remember
+from overlay.files import File
 from overlay.git import ISOLATED, git
 
 # Nobody's: whoever submits the commits becomes their author.
@@ -73,7 +74,7 @@ def checkout(directory, version, root=ROOT, changes=None, author=AUTHOR, date=No
     stream = [*_commit(f"Django {version}\n", author, date, files)]
     for change, ours in zip(changes, contents):
         ours = {
-            path: sources.File(content, path in files and files[path].executable, date)
+            path: File(content, path in files and files[path].executable, date)
             for path, content in ours.items()
         }
         stream += _commit(change.message, author, date, ours)

@@ -1,11 +1,33 @@
-"""Writing files whole or not at all."""
+"""Files in memory, and writing files whole or not at all."""
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from overlay.errors import OverlayError
+
+
+class File(NamedTuple):
+    """
+    The contents of a file, whether it can be executed, and its time in seconds
+    since 1970, where that is of interest.
+    """
+
+    content: bytes
+    executable: bool = False
+    time: int = 0
+
+    @property
+    def mode(self):
+        return stat.S_IFREG | (0o755 if self.executable else 0o644)
+
+
+def read(path):
+    """Return `path`, a Path, as a File."""
+    return File(path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
 
 
 @contextlib.contextmanager

@@ -5,8 +5,8 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 from overlay import ROOT, archives
-from overlay.archives import File
 from overlay.errors import OverlayError
+from overlay.files import File, read
 from overlay.git import git
 from overlay.releases import LOCAL
 
@@ -38,7 +38,7 @@ def write(directory, version):
     # In metadata of this version every other field may come with the build
     # (PEP 643), which takes it from Django.
     pkg_info = f"Metadata-Version: 2.1\nName: Django\nVersion: {local(version)}\n"
-    files = {path: archives.read(ROOT / path) for path in paths()}
+    files = {path: read(ROOT / path) for path in paths()}
     files[PKG_INFO] = File(pkg_info.encode())
     archives.write_tar(
         Path(directory) / f"{name(version)}.tar.gz",

@@ -7,21 +7,13 @@ import tarfile
 import tempfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from overlay import BUILD, environment, releases
 from overlay.console import say
 from overlay.errors import OverlayError
+from overlay.files import File
 
 CACHE = BUILD / "cache"
-
-
-class File(NamedTuple):
-    """A file of Django's, with its time in seconds since 1970."""
-
-    content: bytes
-    executable: bool
-    time: int
 
 
 def sdist(version, cache=CACHE):

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from overlay import archives, checkout, manifest
-from overlay.archives import File
 from overlay.console import say
 from overlay.errors import OverlayError
+from overlay.files import File, read
 from overlay.releases import RELEASES
 from overlay.sdist import local, name, read_version
 
@@ -47,7 +47,7 @@ def released(version):
         if not _is_package(path) and not _is_metadata(path):
             continue
         try:
-            files[path] = archives.read(Path(django.locate_file(path)))
+            files[path] = read(Path(django.locate_file(path)))
         except FileNotFoundError:
             raise OverlayError(
                 f"The installed Django {version} has no {path}: {reinstall}"

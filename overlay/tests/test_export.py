@@ -7,6 +7,7 @@ from overlay import ROOT, manifest, patches, releases, sources
 from overlay.checkout import checkout
 from overlay.errors import OverlayError
 from overlay.export import export
+from overlay.files import File
 from overlay.git import git
 from overlay.tests.conftest import BASE, edit, read, write
 
@@ -139,7 +140,7 @@ def test_patch_that_another_release_needs_otherwise_serves_both(
         if archive.name not in others:
             return files(archive)
         content = others[archive.name].encode()
-        return {"django/db/base.py": sources.File(content, False, 0)}
+        return {"django/db/base.py": File(content)}
 
     monkeypatch.setattr(sources, "files", files)
     fork = checkout(tmp_path / "fork", "6.1.3", root)

@@ -14,8 +14,9 @@ import zipfile
 import pytest
 from installer.sources import WheelFile
 
-from overlay import ROOT, archives, checkout, manifest, patches, wheel
+from overlay import ROOT, checkout, manifest, patches, wheel
 from overlay.errors import OverlayError
+from overlay.files import File
 from overlay.releases import RELEASES
 from overlay.tests.building import install, released_wheel
 from overlay.tests.conftest import write
@@ -109,7 +110,7 @@ def sha256(path):
 def test_the_pinned_digest_is_of_the_released_wheel(version):
     with zipfile.ZipFile(released_wheel(version)) as archive:
         files = {
-            name: archives.File(content)
+            name: File(content)
             for name, content in contents(archive).items()
             if name != f"django-{version}.dist-info/RECORD"
         }
@@ -268,7 +269,7 @@ def test_a_pinned_release_with_other_files(small, monkeypatch, capsys):
     with pytest.raises(OverlayError, match="Django 9.9.1 has other files than the rel"):
         wheel.released(VERSION)
     files = {
-        path: archives.File(text.encode(), path == "django/__init__.py")
+        path: File(text.encode(), path == "django/__init__.py")
         for path, text in RELEASED.items()
     }
     monkeypatch.setitem(
@@ -413,7 +414,7 @@ def test_a_file_of_ours_ships_and_tests_and_docs_do_not(tmp_path, monkeypatch):
     monkeypatch.setattr(manifest, "changes", changes)
     monkeypatch.setattr(manifest, "applied", applied)
     files = {
-        path: archives.File(text.encode(), path == "django/db/base.py")
+        path: File(text.encode(), path == "django/db/base.py")
         for path, text in RELEASED.items()
     }
     forked = wheel.forked(files, VERSION)
@@ -423,5 +424,5 @@ def test_a_file_of_ours_ships_and_tests_and_docs_do_not(tmp_path, monkeypatch):
         "django/db/new.py",
     }
     assert forked["django/__init__.py"] == files["django/__init__.py"]
-    assert forked["django/db/base.py"] == (b"# Ours? No.\n# Ours.\n", True)
-    assert forked["django/db/new.py"] == (b"NEW = True\n", False)
+    assert forked["django/db/base.py"] == File(b"# Ours? No.\n# Ours.\n", True)
+    assert forked["django/db/new.py"] == File(b"NEW = True\n")
