@@ -1,6 +1,5 @@
 """Our commits as a branch of a clone of django/django, ready to push."""
 
-import re
 import tempfile
 import time
 from pathlib import Path
@@ -102,59 +101,39 @@ def _apply(clone, ours, theirs, author):
     Make the repository `theirs`: what is checked out in `clone`, and on top of
     it the commits of `ours`. Raise OverlayError where they conflict.
 
-    It borrows the objects of both, so that the clone itself isn't touched and
-    a three-way merge finds the files that the patches were made from.
+    It borrows the clone's objects, so that nothing is written there.
     """
     head = git(clone, "rev-parse", "HEAD").decode().strip()
-    git(ours.parent, "init", "--quiet", theirs.name, environ=ISOLATED)
-    objects = [path(repository, "objects").resolve() for repository in (clone, ours)]
-    (theirs / ".git/objects/info").mkdir(exist_ok=True)
-    (theirs / ".git/objects/info/alternates").write_text(
-        "".join(f"{directory}\n" for directory in objects)
-    )
     say(f"Applying the commits to {clone} at {head[:12]} ...")
-    git(theirs, "checkout", "--quiet", "-b", BRANCH, head, environ=ISOLATED)
-    commits = git(ours, "rev-list", "--reverse", "HEAD", environ=ISOLATED).split()[1:]
-    environ = ISOLATED | dict(
-        zip(("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"), author)
+    git(
+        theirs.parent,
+        *("clone", "--quiet", "--shared", "--no-checkout"),
+        *(str(clone.resolve()), theirs.name),
+        environ=ISOLATED,
     )
-    for commit in commits:
-        patch = git(
-            ours,
-            *("format-patch", "-1", "--stdout", "--keep-subject"),
-            *("--full-index", "--binary", "--no-renames", commit.decode()),
-            environ=ISOLATED,
-        )
-        before = git(theirs, "rev-parse", "HEAD")
-        process = run(
-            theirs,
-            *("am", "--3way", "--keep", "--no-gpg-sign", "--whitespace=nowarn"),
-            stdin=patch,
-            environ=environ,
-        )
-        subject = git(ours, "log", "-1", "--format=%s", commit.decode()).decode()
-        if process.returncode:
-            raise OverlayError(
-                f"The commit {subject.strip()!r} does not apply to {clone}: "
-                f"{_obstacle(theirs, process)}. Update the patches to it; the clone is "
-                "as it was."
-            )
-        if git(theirs, "rev-parse", "HEAD") == before:
-            raise OverlayError(
-                f"{clone} has the commit {subject.strip()!r} already: check out a "
-                "commit that doesn't."
-            )
-    return theirs
-
-
-def _obstacle(theirs, process):
-    """Return what is in the way of the patch that git am has stopped at."""
+    git(theirs, "checkout", "--quiet", "-b", BRANCH, head, environ=ISOLATED)
+    git(theirs, "fetch", "--quiet", str(ours.resolve()), "main", environ=ISOLATED)
+    release, *_ = git(theirs, "rev-list", "--reverse", "FETCH_HEAD").decode().split()
+    process = run(
+        theirs,
+        *("cherry-pick", f"{release}..FETCH_HEAD"),
+        environ=ISOLATED
+        | dict(zip(("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"), author)),
+    )
+    if process.returncode == 0:
+        return theirs
+    subject = git(theirs, "log", "-1", "--format=%s", "CHERRY_PICK_HEAD").decode()
     unmerged = git(theirs, "diff", "-z", "--name-only", "--diff-filter=U").decode()
     if files := sorted(set(unmerged.split("\0")[:-1])):
-        return f"it conflicts with what is there in {', '.join(files)}"
-    output = (process.stdout + process.stderr).decode(errors="replace")
-    errors = re.findall(r"^(?:error|fatal): (.*)$", output, re.MULTILINE)
-    return "; ".join(errors) or "git am failed"
+        raise OverlayError(
+            f"The commit {subject.strip()!r} does not apply to {clone}: it conflicts "
+            f"with what is there in {', '.join(files)}. Update the patches to it; the "
+            "clone is as it was."
+        )
+    raise OverlayError(
+        f"{clone} has the commit {subject.strip()!r} already: check out a commit that "
+        "doesn't."
+    )
 
 
 def _bring(clone, theirs):

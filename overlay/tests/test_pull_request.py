@@ -205,7 +205,7 @@ def test_what_is_not_a_clone_of_django_is_refused(clone, root, tmp_path, kind):
 
 
 def test_interrupt_leaves_the_clone_as_it_was(clone, root, tmp_path):
-    # A git that never ends as soon as a patch is applied.
+    # A git that never ends as soon as a commit is applied.
     fake = write(tmp_path / "bin", {"git": GIT})
     (fake / "git").chmod(0o755)
     before = state(clone)
@@ -235,7 +235,7 @@ GIT = """\
 #!/bin/sh
 PATH="${PATH#*:}"
 case " $* " in
-*" am "*) : > "${0%/bin/git}/reached"; exec sleep 60 ;;
+*" cherry-pick "*) : > "${0%/bin/git}/reached"; exec sleep 60 ;;
 esac
 exec git "$@"
 """
