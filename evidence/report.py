@@ -13,15 +13,34 @@ HEADER = (
     *("right", "wrong", "failed", "hung", "shared", "sessions", "ms", "parent"),
 )
 
-LEGEND = (
-    f"Of {TOKENS} requests, wrong: another request's data. hung: no answer in time; a "
-    "process that waits for one asks no more, so that a row can add up to less. "
-    "shared: sessions of the database server that several processes used. sessions: "
-    "those that answered. ms: the median of the milliseconds that an answer took in "
-    "the process that asked the database, a new connection included. parent: how many "
-    "of the parent's own queries were right once the workers had come and gone, where "
-    "it can run any."
-)
+# What the words in tables mean.
+TERMS = {
+    "wrong": "another request's data",
+    "failed": "an error",
+    "hung": (
+        "no answer in time; a process that waits for one asks no more, so that a row "
+        "can add up to less"
+    ),
+    "shared": "sessions of the database server that several processes used",
+    "sessions": "those that answered",
+    "ms": (
+        "the median of the milliseconds that an answer took in the process that asked "
+        "the database, a new connection included"
+    ),
+    "parent": (
+        "how many of the parent's own queries were right once the workers had come and "
+        "gone, where it can run any"
+    ),
+    "workaround": "what projects do on stock Django",
+}
+
+
+def legend(*names, mark=""):
+    """Return what `names`, of TERMS, mean, each between two of `mark`."""
+    return " ".join(f"{mark}{name}{mark}: {TERMS[name]}." for name in names)
+
+
+LEGEND = f"Of {TOKENS} requests, {legend(*list(TERMS)[:-1])}"
 
 
 def title(versions, machine):

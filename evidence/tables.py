@@ -34,13 +34,8 @@ FIGURES = ROOT / "docs" / "evidence.json"
 
 BEGIN, END = "<!-- evidence: begin -->", "<!-- evidence: end -->"
 
-LEGEND = (
-    "With a pool and with persistent connections, together. *wrong*: another request's "
-    "data. *failed*: an error. *hung*: no answer in time; a process that waits for one "
-    "asks no more. *shared*: sessions of the database server that several processes "
-    "used. *parent*: how many of the parent's own queries were right once the workers "
-    "had come and gone, where some weren't. *workaround*: what projects do on stock "
-    "Django."
+LEGEND = "With a pool and with persistent connections, together. " + report.legend(
+    "wrong", "failed", "hung", "shared", "parent", "workaround", mark="*"
 )
 
 COMMAND = "python3 evidence servers --json docs/evidence.json"
