@@ -3,7 +3,6 @@ What Django's test suite gives on stock Django, from suite.toml: by release
 and configuration, how many tests there are, and are skipped, and which fail.
 """
 
-import json
 import os
 import platform
 import re
@@ -57,32 +56,19 @@ def record(version, name, tests, skipped, failures=None):
         }
     known = _load()
     known.setdefault(version, {})[name] = entry
+    known = {
+        version: dict(sorted(configurations.items()))
+        for version, configurations in sorted(known.items())
+    }
+    # Only now, since suites are compared without it.
+    import tomli_w
+
     with replacing(FILE) as beside:
-        beside.write_text(HEADER + "".join(_dump(known)))
+        beside.write_text(f"{HEADER}\n{tomli_w.dumps(known)}")
 
 
 def _load():
     return tomllib.loads(FILE.read_text()) if FILE.exists() else {}
-
-
-def _dump(known):
-    for version, configurations in sorted(known.items()):
-        for name, entry in sorted(configurations.items()):
-            yield from _table([version, name], entry)
-
-
-def _table(path, table):
-    yield f"\n[{'.'.join(map(_key, path))}]\n"
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _table([*path, key], value)
-        else:
-            # Strings and numbers are JSON's: https://toml.io/en/v1.0.0#string
-            yield f"{_key(key)} = {json.dumps(value)}\n"
-
-
-def _key(name):
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
 
 
 def _shortened(outcome):
