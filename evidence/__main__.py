@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import random
 import shlex
 import sys
 import time
@@ -19,9 +20,15 @@ from overlay.releases import usable  # noqa: E402
 # In seconds, for all of it, and what is left for the set-ups at least where
 # the environments had to be made first, and slowly.
 LIMITS = {"quick": (180, 60), "servers": (900, 600)}
-TABLES, UNSAFE = "tables", "unsafe"
-# The options of what isn't one of these two.
+TABLES, UNSAFE, STORM = "tables", "unsafe", "storm"
+# The options of what isn't one of these, and of those.
 REPORTS = {"django", "html", "json", "only"}
+NUMBERS = ("forks", "threads", "alive", "seconds", "seed")
+OPTIONS = {
+    TABLES: {"check"},
+    UNSAFE: {"django"},
+    STORM: {"django", "stock", "pool", "persistent", *NUMBERS},
+}
 STARTED = "EVIDENCE_STARTED"
 
 
@@ -33,9 +40,9 @@ def main(arguments=None):
 def _options(arguments):
     parser = _parser()
     options = parser.parse_args(arguments)
-    taken = {TABLES: {"check"}, UNSAFE: {"django"}}.get(options.what, REPORTS)
-    for name in sorted((REPORTS | {"check"}) - taken):
-        if getattr(options, name):
+    taken = OPTIONS.get(options.what, REPORTS)
+    for name in sorted(REPORTS.union(*OPTIONS.values()) - taken):
+        if getattr(options, name) not in (None, False, []):
             parser.error(f"--{name} is not for {options.what}.")
     return options
 
@@ -52,12 +59,13 @@ def _parser():
     parser.add_argument(
         "what",
         nargs="?",
-        choices=[*LIMITS, UNSAFE, TABLES],
+        choices=[*LIMITS, UNSAFE, STORM, TABLES],
         default="quick",
         help="gunicorn and multiprocessing with a pool (quick, the default), every "
         "server that forks, with a pool and with persistent connections (servers), "
-        "what is still not safe (unsafe), or nothing but the tables in README.md and "
-        "docs from the figures in docs/evidence.json (tables)",
+        "what is still not safe (unsafe), many forks from threads that query without "
+        "pause (storm), or nothing but the tables in README.md and docs from the "
+        "figures in docs/evidence.json (tables)",
     )
     parser.add_argument(
         "--check",
@@ -79,7 +87,38 @@ def _parser():
     )
     parser.add_argument("--html", metavar="FILE", help="write the report to FILE")
     parser.add_argument("--json", metavar="FILE", help="keep the figures in FILE")
+    group = parser.add_argument_group("with storm")
+    # No more threads and children than a small machine bears.
+    for name, most, text in zip(
+        NUMBERS,
+        (999_999, 64, 64, 86_400, 999_999),
+        (
+            "how many times to fork (default: 300)",
+            "from how many threads (default: 4)",
+            "how many children are alive at most (default: 8)",
+            "in how many seconds at most (default: 60)",
+            "what the threads' dice start from (default: another one each time)",
+        ),
+    ):
+        group.add_argument(f"--{name}", metavar="N", type=_up_to(most), help=text)
+    kinds = group.add_mutually_exclusive_group()
+    kinds.add_argument("--pool", action="store_true", help="with a pool only")
+    kinds.add_argument(
+        "--persistent", action="store_true", help="with persistent connections only"
+    )
+    group.add_argument("--stock", action="store_true", help="on stock Django")
     return parser
+
+
+def _up_to(most):
+    def number(text):
+        if not text.isdecimal() or not 0 < int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number from 1 to {most}"
+            )
+        return int(text)
+
+    return number
 
 
 def _run(options):
@@ -94,6 +133,8 @@ def _run(options):
         return tables.update(check=options.check)
     if options.what == UNSAFE:
         return _unsafe(version)
+    if options.what == STORM:
+        return _storm(options, version)
     from rich.console import Console
 
     from evidence import facts, page, report, series
@@ -139,6 +180,28 @@ def _unsafe(version):
     for reason in reasons:
         print(f"Not as docs/unsafe.md says: {reason}")
     return 1 if reasons else 0
+
+
+def _storm(options, version):
+    from evidence import storm, trial
+    from overlay.interrupts import unwinding
+
+    given = {name: getattr(options, name) for name in NUMBERS}
+    given["seed"] = given["seed"] or random.randrange(1, 1_000_000)
+    wanted = storm.Storm(**{name: number for name, number in given.items() if number})
+    intact = True
+    with unwinding():
+        for connections in (trial.POOL, trial.PERSISTENT):
+            if not getattr(options, connections) and (
+                options.pool or options.persistent
+            ):
+                continue
+            django = trial.STOCK if options.stock else trial.FORK
+            outcome = storm.outcome(wanted, connections, django, version)
+            print(f"{connections}, {django}:", flush=True)
+            print("\n".join(storm.report(wanted, outcome)), flush=True)
+            intact = intact and outcome.intact(wanted)
+    return 0 if intact else 1
 
 
 def _command(options):

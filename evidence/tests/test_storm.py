@@ -1,0 +1,189 @@
+"""What a storm counts, with a database and a Django that aren't there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import evidence.__main__ as command
+from evidence import lifecycle, storm, trial
+from evidence.storm import Outcome, Storm
+from overlay import ROOT, environment
+from overlay.errors import OverlayError
+from overlay.tests.conftest import write
+
+# In seconds.
+DEADLINE = 60
+
+SMALL = Storm(forks=6, threads=2, alive=3, seconds=20, seed=1)
+
+GOOD = Outcome(forks=6, queries=50, ended=6)
+
+# Instead of app.echo: what becomes of a query in a child and in the parent.
+ECHO = """\
+import os, time
+PARENT = os.getpid()
+def echo(token):
+    time.sleep(0.001)
+    in_child = os.getpid() != PARENT
+    {body}
+    return {{"token": token}}
+"""
+DJANGO = """\
+class Connection:
+    pool = None
+    def close(self): pass
+    close_all = close_pool = close
+connection = connections = Connection()
+"""
+MAIN = """\
+from app import storm
+storm.PATIENCE = 1
+storm.main(*{storm})
+"""
+
+
+@pytest.fixture
+def stormed(tmp_path):
+    """Return what a small storm tells, with the body of a function echo()."""
+
+    def stormed(body="pass", wanted=SMALL):
+        app, told = ROOT / "evidence/app", tmp_path / "told"
+        told.unlink(missing_ok=True)
+        write(
+            tmp_path,
+            {
+                "app/__init__.py": "",
+                "app/storm.py": (app / "storm.py").read_text(),
+                "app/telling.py": (app / "telling.py").read_text(),
+                "app/echo.py": ECHO.format(body=body),
+                "django/__init__.py": "def setup(): pass\n",
+                "django/db.py": DJANGO,
+            },
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", MAIN.format(storm=tuple(wanted))],
+            env={**os.environ, "PYTHONPATH": str(tmp_path), "EVIDENCE_TOLD": str(told)},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + DEADLINE
+            while not told.exists():
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            _, stderr = process.communicate()
+        return Outcome(**json.loads(told.read_text()), log=stderr)
+
+    return stormed
+
+
+def test_storm(stormed):
+    outcome = stormed()
+    assert outcome.intact(SMALL)
+    assert (outcome.forks, outcome.ended) == (6, 6)
+    assert outcome.queries > 6
+
+
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        ("token = 'x' if in_child else token", "wrong"),
+        ("assert not in_child", "failed"),
+        ("if in_child: os.kill(os.getpid(), 11)", "failed"),
+        ("if in_child: time.sleep(60)", "hung"),
+    ],
+)
+def test_what_goes_wrong_in_children(stormed, body, field):
+    outcome = stormed(body)
+    assert getattr(outcome, field) == 6
+    assert not outcome.intact(SMALL)
+    # The stack of a child that hangs.
+    assert ("in echo" in outcome.log) == (field == "hung")
+
+
+def test_what_goes_wrong_in_the_parent(stormed):
+    outcome = stormed("token = token if in_child else 'x'")
+    assert outcome.wrong and not outcome.queries and not outcome.intact(SMALL)
+    outcome = stormed("assert in_child, 'lost'", SMALL._replace(seconds=1))
+    assert set(outcome.errors) == {"AssertionError: lost"}
+    # Who can't query doesn't fork.
+    assert (outcome.forks, outcome.intact(SMALL)) == (0, False)
+
+
+def test_parent_that_hangs(stormed):
+    outcome = stormed("if not in_child: time.sleep(60)", SMALL._replace(seconds=1))
+    assert outcome.errors == {"a thread hangs": SMALL.threads}
+    assert "in echo" in outcome.log
+
+
+def test_time_that_is_too_short(stormed):
+    wanted = SMALL._replace(forks=100_000, seconds=1)
+    outcome = stormed(wanted=wanted)
+    assert 0 < outcome.forks == outcome.ended < wanted.forks
+    assert not outcome.intact(wanted)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({}, "0 wrong, 0 failed, 0 hung, 0 errors of the parent, 0 sessions"),
+        ({"wrong": 1}, "1 wrong,"),
+        ({"failed": 1}, "1 failed,"),
+        ({"hung": 1, "log": "its stack"}, "its stack"),
+        ({"left": 1}, "1 sessions left"),
+        ({"errors": {"OperationalError: x": 2}}, "2 x OperationalError: x"),
+        ({"ended": 5}, "5 children ended well"),
+    ],
+)
+def test_status_and_report(monkeypatch, capsys, changes, words):
+    asked = []
+
+    def outcome(*arguments):
+        asked.append(arguments)
+        return GOOD._replace(**changes)
+
+    monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
+    monkeypatch.setattr(storm, "outcome", outcome)
+    status = command.main(["storm", "--forks=6", "--stock", "--pool", "--seed=7"])
+    assert status == int(bool(changes))
+    ((wanted, *rest),) = asked
+    assert wanted == Storm(forks=6, seed=7)
+    assert rest[:2] == [trial.POOL, trial.STOCK]
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["storm", "--forks=0"], "'0' is not a number from 1 to"),
+        (["storm", "--threads=65"], "'65' is not a number from 1 to 64"),
+        (["storm", "--pool", "--persistent"], "not allowed with"),
+        (["storm", "--html=x"], "--html is not for storm"),
+        (["servers", "--stock"], "--stock is not for servers"),
+    ],
+)
+def test_bad_input(arguments, words, capsys):
+    with pytest.raises(SystemExit) as exit:
+        command.main(arguments)
+    assert exit.value.code == 2
+    assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_storm_that_does_not_start(tmp_path):
+    (tmp_path / "log").write_text("one\nNo module named 'django'\n")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(DEADLINE)
+    environ = {"EVIDENCE_TOLD": str(tmp_path / "told")}
+    run = lifecycle.Trial(
+        None, 0, False, time.monotonic() + DEADLINE, tmp_path, environ, None
+    )
+    with pytest.raises(OverlayError, match=r"\(No module named 'django'\)"):
+        storm._told(run, process)
