@@ -16,6 +16,10 @@ from overlay.errors import OverlayError
 # In seconds, besides those for the forks: to start, and for what hangs to end.
 START, END = 20, 40
 
+# What each fork may leave in the parent, which opens and closes connections
+# meanwhile: less than one, and than the buffers of one.
+MOST_DESCRIPTORS, MOST_MEMORY = 0.05, 16384
+
 # How long, in seconds, a session of a process that is gone may be there.
 LEFT = 5
 
@@ -35,10 +39,12 @@ class Storm(NamedTuple):
 
 class Outcome(NamedTuple):
     """
-    What came of a Storm: how many forks, queries of the parent, and children
-    that ended well there were, what must not be: wrong answers, children that
-    failed or hung, and sessions that the server has left; and the errors of
-    the parent, with how often each came.
+    What came of a Storm: how many forks, things that the parent did, children
+    that ended as they were to, and committed rows there were; what must not
+    be: wrong answers, children that failed or hung, rows that were lost or
+    that nobody committed, sessions that the server has left, descriptors and
+    bytes of memory that the parent had more with each fork; and its errors,
+    with how often each came.
     """
 
     forks: int = 0
@@ -47,14 +53,25 @@ class Outcome(NamedTuple):
     wrong: int = 0
     failed: int = 0
     hung: int = 0
+    rows: int = 0
+    lost: int = 0
+    strange: int = 0
     left: int = 0
+    descriptors: float = 0
+    memory: float = 0
     errors: dict = {}
     log: str = ""
 
     def intact(self, storm):
         """Return whether all of `storm` came, and nothing that must not be."""
-        bad = self.wrong or self.failed or self.hung or self.left or self.errors
-        return self.ended == storm.forks and not bad
+        bad = (self.wrong, self.failed, self.hung, self.lost, self.strange, self.left)
+        return (
+            self.ended == storm.forks
+            and not any(bad)
+            and not self.errors
+            and self.descriptors < MOST_DESCRIPTORS
+            and self.memory < MOST_MEMORY
+        )
 
 
 def outcome(storm, connections, django, version):
@@ -69,11 +86,15 @@ def outcome(storm, connections, django, version):
         postgresql.embedded(tcp=True) as database,
         tempfile.TemporaryDirectory(prefix="evidence-") as directory,
     ):
-        environ = trial.environ(setup, djangos[django], database, directory)
+        environ = trial.environ(setup, djangos[django], database, directory) | {
+            "DJANGO_SETTINGS_MODULE": "app.storm_settings"
+        }
         deadline = time.monotonic() + START + storm.seconds + END
         run = lifecycle.Trial(
             python, 0, False, deadline, Path(directory), environ, None
         )
+        _execute(database, "DROP TABLE IF EXISTS storm")
+        _execute(database, "CREATE TABLE storm (key text)")
         before = _sessions(database)
         command = [python, "-W", "ignore", "-m", "app.storm", *storm]
         say(f"Forking {storm.forks} times, for {storm.seconds} s at most ...")
@@ -81,7 +102,32 @@ def outcome(storm, connections, django, version):
             told = _told(run, process)
             # While it is there, but with no connection any more.
             left = _left(database, before)
-        return Outcome(**told, left=left, log=run.log.read_text(errors="replace"))
+        rows = _execute(database, "SELECT key FROM storm")
+        _execute(database, "DROP TABLE storm")
+        *lines, last = map(json.loads, told.splitlines())
+        return Outcome(
+            **last,
+            **counted([key for (key,) in rows], lines),
+            left=left,
+            log=run.log.read_text(errors="replace"),
+        )
+
+
+def counted(rows, lines):
+    """
+    Return how many `rows` there are, by their keys, how many of those of which
+    `lines` tell that they were committed are lost, and how many are there
+    twice or without having been begun.
+    """
+    begun, committed = (
+        {line[name] for line in lines if name in line}
+        for name in ("begun", "committed")
+    )
+    return {
+        "rows": len(rows),
+        "lost": len(committed.difference(rows)),
+        "strange": len(rows) - len(begun.intersection(rows)),
+    }
 
 
 def _told(run, process):
@@ -90,8 +136,9 @@ def _told(run, process):
     its time does before that.
     """
     while time.monotonic() < run.deadline:
-        if run.told.exists() and (text := run.told.read_text()).endswith("\n"):
-            return json.loads(text)
+        if run.told.exists() and (text := run.told.read_text()).endswith("}\n"):
+            if '"forks"' in text[text.rindex("\n", 0, -1) + 1 :]:
+                return text
         if process.poll() is not None:
             break
         time.sleep(0.05)
@@ -110,23 +157,33 @@ def _left(database, before):
 
 
 def _sessions(database):
+    rows = _execute(
+        database,
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        "AND pid <> pg_backend_pid()",
+    )
+    return {pid for (pid,) in rows}
+
+
+def _execute(database, query):
     with psycopg.connect(**sessions.parameters(database)) as connection:
-        rows = connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
-            "AND pid <> pg_backend_pid()"
-        )
-        return {pid for (pid,) in rows}
+        cursor = connection.execute(query)
+        return cursor.fetchall() if cursor.description else []
 
 
 def report(storm, outcome):
     """Return the lines that say what came of `storm`."""
     lines = [
         f"{outcome.forks} of {storm.forks} forks from {storm.threads} threads, seed "
-        f"{storm.seed}; {outcome.ended} children ended well, and the parent had "
-        f"{outcome.queries} right answers.",
+        f"{storm.seed}; {outcome.ended} children ended as they were to, the parent did "
+        f"{outcome.queries} things meanwhile, and {outcome.rows} rows were committed.",
         f"{outcome.wrong} wrong, {outcome.failed} failed, {outcome.hung} hung, "
-        f"{sum(outcome.errors.values())} errors of the parent, {outcome.left} sessions "
-        "left on the server.",
+        f"{sum(outcome.errors.values())} errors of the parent, {outcome.lost} rows "
+        f"lost, {outcome.strange} rows too many, {outcome.left} sessions left on the "
+        "server.",
+        f"With each fork of the second half, the parent had {outcome.descriptors:+} "
+        f"descriptors (less than {MOST_DESCRIPTORS} is right) and "
+        f"{outcome.memory:+.0f} bytes of memory (less than {MOST_MEMORY}).",
         *(f"{number} x {error}" for error, number in outcome.errors.items()),
     ]
     if not outcome.intact(storm) and outcome.log:

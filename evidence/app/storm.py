@@ -1,10 +1,11 @@
 """
-Fork from threads that query without pause:
+Fork from threads that never pause:
 
     python -W ignore -m app.storm FORKS THREADS ALIVE SECONDS SEED
 
-so many times, from so many threads, with so many children alive at most, and
-for so many seconds at most. What came of it is told as a line of JSON; then
+so many times, from so many threads and the main one, with so many children
+alive at most, and for so many seconds at most. Rows that are committed are
+told, before and after, and in the end what came of it, as lines of JSON; then
 this process, which holds no connection any more, waits to be killed.
 """
 
@@ -12,6 +13,7 @@ import faulthandler
 import os
 import random
 import signal
+import statistics
 import sys
 import threading
 import time
@@ -22,28 +24,36 @@ from app.echo import echo
 from app.telling import tell
 
 import django
-from django.db import connection, connections
+from django.core.signals import request_started
+from django.db import ProgrammingError, connection, connections, transaction
 
 # In seconds: how long a child has, and the threads once it is over.
 PATIENCE = 15
 
-# Of each child.
-QUERIES = 3
-
-# How often a thread forks, and lets go of its connection, after a query.
-FORK, CLOSE = 0.2, 0.3
+# How often a thread forks after what it did, and within a block.
+FORK = 0.2
 
 WRONG, FAILED = 3, 4
+
+# How a process can end, with the status that waitpid() has of it then; the
+# last two run the interpreter's own end, which a thread can't.
+ENDS = {"_exit": 0, "SIGTERM": 15, "SIGKILL": 9, "exit": 0, "exception": 1 << 8}
+OF_THREADS = tuple(ENDS)[:3]
+
+
+class WrongAnswer(Exception):
+    """The answer to another query than the one that was asked."""
 
 
 class Storm:
     def __init__(self, forks, threads, alive, seconds, seed):
         self.forks = forks
+        self.seed = seed
         self.end = time.monotonic() + seconds
         self.over = threading.Event()
         self.counting = threading.Lock()
         self.places = threading.Semaphore(alive)
-        self.children = 0
+        self.children = {}
         self.counts = Counter()
         self.errors = Counter()
         self.threads = [
@@ -55,33 +65,41 @@ class Storm:
             thread.daemon = True
 
     def run(self, dice):
-        """Query, fork, and close, in a thread, until it is over."""
+        """Do what PARENTS can do, and fork, in a thread, until it is over."""
         while not self.over.is_set():
             try:
-                self.count("queries" if right() else "wrong")
+                dice.choice(PARENTS)(self, dice)
+                self.count("queries")
                 if dice.random() < FORK:
-                    self.fork()
-                if dice.random() < CLOSE:
-                    connection.close()
+                    self.fork(OF_THREADS)
+            except WrongAnswer:
+                self.count("wrong")
             except Exception as error:
                 self.note(error)
         connection.close()
 
-    def fork(self):
+    def fork(self, ends, in_block=False):
         """Fork, unless there are enough children."""
         if not self.places.acquire(blocking=False):
             return
+        # So that who reaps a child knows how it ends.
         with self.counting:
-            made = self.children < self.forks
-            self.children += made
-        if not made:
+            number = len(self.children)
+            if number < self.forks:
+                dice = random.Random(f"{self.seed}-child-{number}")
+                end = dice.choice(ends)
+                pid = os.fork()
+                self.children[pid] = end
+            else:
+                pid = None
+        if pid is None:
             self.places.release()
-        elif os.fork() == 0:
-            child()
+        elif pid == 0:
+            child(dice, end, in_block)
 
-    def count(self, name, number=1):
+    def count(self, name):
         with self.counting:
-            self.counts[name] += number
+            self.counts[name] += 1
 
     def note(self, error):
         """Count an error of the parent, and begin anew."""
@@ -93,10 +111,13 @@ class Storm:
             connection.connection = None
 
     def wait(self):
-        """Reap the children until all have been, and end the threads."""
-        ended = 0
+        """
+        Fork, and reap the children until all have been; end the threads.
+        Return what each child left behind: descriptors and bytes of memory.
+        """
+        ended, held = 0, []
         while ended < self.forks and not (
-            time.monotonic() > self.end and ended == self.children
+            time.monotonic() > self.end and ended == len(self.children)
         ):
             if time.monotonic() > self.end:
                 self.over.set()
@@ -106,10 +127,15 @@ class Storm:
                 pid = 0
             if not pid:
                 time.sleep(0.002)
+                if not self.over.is_set() and random.random() < FORK:
+                    self.fork(tuple(ENDS))
                 continue
             ended += 1
             self.places.release()
-            self.count(outcome(status))
+            with self.counting:
+                end = self.children[pid]
+            self.count(outcome(status, end))
+            held.append(resources())
         self.over.set()
         deadline = time.monotonic() + PATIENCE
         for thread in self.threads:
@@ -117,49 +143,216 @@ class Storm:
         if hanging := sum(thread.is_alive() for thread in self.threads):
             faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
             self.errors["a thread hangs"] += hanging
+        return slopes(held)
 
 
-def right():
-    """Return whether the answer to a query is the one to it."""
+def ask():
+    """Raise WrongAnswer unless the answer to a query is the one to it."""
     token = uuid.uuid4().hex
-    return echo(token)["token"] == token
+    if echo(token)["token"] != token:
+        raise WrongAnswer
 
 
-def child():
-    """Query in a process that was forked, and end it."""
-    status = FAILED
+def insert(rolled_back=False):
+    """Insert a row, and tell before and after the commit, or roll it back."""
+    key = uuid.uuid4().hex
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO storm VALUES (%s)", [key])
+        if rolled_back:
+            transaction.set_rollback(True)
+        else:
+            tell(begun=key)
+            transaction.on_commit(lambda: tell(committed=key))
+
+
+def query(storm, dice):
+    ask()
+
+
+def block(storm, dice):
+    """Insert in a block, with savepoints, in which it may fork."""
+    with transaction.atomic():
+        ask()
+        insert()
+        if dice.random() < FORK:
+            storm.fork(OF_THREADS, in_block=True)
+        # A savepoint.
+        insert(rolled_back=True)
+        ask()
+
+
+def iterate(storm, dice):
+    """Read from a server-side cursor, between whose rows it may fork."""
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.itersize = 10
+        start = dice.randrange(1_000_000)
+        cursor.execute("SELECT generate_series(%s::int, %s)", [start, start + 50])
+        rows = [row for (row,) in cursor]
+    if rows != [*range(start, start + 51)]:
+        raise WrongAnswer
+
+
+def close(storm, dice):
+    connection.close()
+
+
+def close_all(storm, dice):
+    connections.close_all()
+
+
+def send(storm, dice):
+    """Connect to a signal, send it, and disconnect."""
+
+    def receiver(**kwargs):
+        ask()
+
+    request_started.connect(receiver, weak=False)
+    try:
+        request_started.send(sender=None)
+    finally:
+        request_started.disconnect(receiver)
+
+
+PARENTS = [query, query, block, iterate, close, close_all, send]
+
+
+def in_threads(dice):
+    """Query in threads, which close their connections."""
+    outcomes = []
+
+    def run():
+        try:
+            ask()
+            outcomes.append(None)
+        except BaseException as error:
+            outcomes.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in filter(None, outcomes):
+        raise error
+
+
+def fork_again(dice, generations=2):
+    """Have a child, which has one of its own, and see that they end well."""
+    if (pid := os.fork()) == 0:
+        try:
+            signal.alarm(PATIENCE)
+            ask()
+            if generations > 1:
+                fork_again(dice, generations - 1)
+            os._exit(0)
+        finally:
+            os._exit(FAILED)
+    if os.waitpid(pid, 0)[1]:
+        raise RuntimeError("a grandchild did not end well")
+    ask()
+
+
+CHILDREN = [
+    lambda dice: ask(),
+    lambda dice: insert(),
+    lambda dice: insert(rolled_back=True),
+    lambda dice: connections.close_all(),
+    in_threads,
+    fork_again,
+]
+
+
+def child(dice, end, in_block):
+    """Do what CHILDREN can do, in a process that was forked, and end it so."""
     try:
         # faulthandler says where it hangs.
         signal.alarm(PATIENCE)
-        answers = [right() for _ in range(QUERIES)]
-        connections.close_all()
-        status = 0 if all(answers) else WRONG
-    except Exception as error:
+        if in_block:
+            refused()
+        else:
+            ask()
+            for _ in range(2):
+                dice.choice(CHILDREN)(dice)
+    except WrongAnswer:
+        os._exit(WRONG)
+    except BaseException as error:
         print(f"In a child: {type(error).__name__}: {error}", file=sys.stderr)
-    finally:
-        os._exit(status)
+        os._exit(FAILED)
+    if end in ("SIGTERM", "SIGKILL"):
+        os.kill(os.getpid(), getattr(signal, end))
+    elif end == "exit":
+        sys.exit()
+    elif end == "exception":
+        sys.stderr = None
+        raise RuntimeError(end)
+    os._exit(0)
 
 
-def outcome(status):
-    """Return what the status of a child means."""
+def refused():
+    """See that the parent's block can't be used."""
+    try:
+        ask()
+    except ProgrammingError as error:
+        if "atomic block" in str(error):
+            return
+        raise
+    raise WrongAnswer
+
+
+def outcome(status, end):
+    """Return what the status of a child means that was to end so."""
+    if status == ENDS[end]:
+        return "ended"
     if os.WIFSIGNALED(status):
-        hung = os.WTERMSIG(status) == signal.SIGALRM
-        return "hung" if hung else "failed"
-    return {0: "ended", WRONG: "wrong"}.get(os.WEXITSTATUS(status), "failed")
+        return "hung" if os.WTERMSIG(status) == signal.SIGALRM else "failed"
+    return "wrong" if os.WEXITSTATUS(status) == WRONG else "failed"
+
+
+def resources():
+    """Return how many descriptors and bytes of memory this process has."""
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[1])
+    return len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGESIZE")
+
+
+def slopes(held):
+    """Return by how much the second half of `held` grows with each fork."""
+    half = held[len(held) // 2 :]
+    if len(half) < 2:
+        return [0, 0]
+    return [
+        # Not minus zero.
+        round(statistics.linear_regression(range(len(half)), numbers).slope, 3) + 0.0
+        for numbers in zip(*half)
+    ]
 
 
 def main(forks, threads, alive, seconds, seed):
     django.setup()
+    random.seed(seed)
     faulthandler.register(signal.SIGALRM, sys.__stderr__, all_threads=True, chain=True)
+    # Python leaves the lock of a module held that is imported during a fork.
+    insert()
+    iterate(None, random)
+    connection.close()
     storm = Storm(forks, threads, alive, seconds, seed)
     for thread in storm.threads:
         thread.start()
-    storm.wait()
+    descriptors, memory = storm.wait()
     if not storm.errors["a thread hangs"]:
         connections.close_all()
         if connection.pool:
             connection.close_pool()
-    tell(forks=storm.children, **storm.counts, errors=storm.errors)
+    tell(
+        forks=len(storm.children),
+        **storm.counts,
+        errors=+storm.errors,
+        descriptors=descriptors,
+        memory=memory,
+    )
     signal.pause()
 
 
