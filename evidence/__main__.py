@@ -27,7 +27,7 @@ NUMBERS = ("forks", "threads", "alive", "seconds", "seed")
 OPTIONS = {
     TABLES: {"check"},
     UNSAFE: {"django"},
-    STORM: {"django", "stock", "pool", "persistent", *NUMBERS},
+    STORM: {"django", "json", "stock", "pool", "persistent", *NUMBERS},
 }
 STARTED = "EVIDENCE_STARTED"
 
@@ -130,7 +130,9 @@ def _run(options):
     if options.what == TABLES:
         from evidence import tables
 
-        return tables.update(check=options.check)
+        for pages, figures in tables.ALL:
+            tables.update(pages, figures, options.check)
+        return 0
     if options.what == UNSAFE:
         return _unsafe(version)
     if options.what == STORM:
@@ -183,25 +185,40 @@ def _unsafe(version):
 
 
 def _storm(options, version):
-    from evidence import storm, trial
+    from evidence import facts, report, storm, trial
     from overlay.interrupts import unwinding
 
     given = {name: getattr(options, name) for name in NUMBERS}
     given["seed"] = given["seed"] or random.randrange(1, 1_000_000)
     wanted = storm.Storm(**{name: number for name, number in given.items() if number})
-    intact = True
-    with unwinding():
+    django = trial.STOCK if options.stock else trial.FORK
+    outcomes = {}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(unwinding())
+        json = options.json and stack.enter_context(files.replacing(Path(options.json)))
         for connections in (trial.POOL, trial.PERSISTENT):
             if not getattr(options, connections) and (
                 options.pool or options.persistent
             ):
                 continue
-            django = trial.STOCK if options.stock else trial.FORK
             outcome = storm.outcome(wanted, connections, django, version)
+            outcomes[connections, django] = outcome
             print(f"{connections}, {django}:", flush=True)
             print("\n".join(storm.report(wanted, outcome)), flush=True)
-            intact = intact and outcome.intact(wanted)
-    return 0 if intact else 1
+        if json:
+            command = shlex.join(
+                ["python3", "evidence", STORM]
+                + [f"--{name}={getattr(wanted, name)}" for name in NUMBERS]
+                + [
+                    f"--{name}"
+                    for name in ("pool", "persistent", "stock")
+                    if getattr(options, name)
+                ]
+            )
+            json.write_text(
+                report.text(storm.document(wanted, outcomes, facts.machine(), command))
+            )
+    return int(not all(outcome.intact(wanted) for outcome in outcomes.values()))
 
 
 def _command(options):

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import psycopg
 
+from checks import requirements
 from checks.databases import postgresql
-from evidence import lifecycle, series, sessions, trial
+from evidence import facts, lifecycle, series, sessions, trial
 from overlay.console import say
 from overlay.errors import OverlayError
 
@@ -44,7 +45,8 @@ class Outcome(NamedTuple):
     be: wrong answers, children that failed or hung, rows that were lost or
     that nobody committed, sessions that the server has left, descriptors and
     bytes of memory that the parent had more with each fork; and its errors,
-    with how often each came.
+    with how often each came. With what it was measured, and all that the
+    processes printed.
     """
 
     forks: int = 0
@@ -60,6 +62,7 @@ class Outcome(NamedTuple):
     descriptors: float = 0
     memory: float = 0
     errors: dict = {}
+    versions: dict = {}
     log: str = ""
 
     def intact(self, storm):
@@ -79,7 +82,7 @@ def outcome(storm, connections, django, version):
     Return the Outcome of `storm` with `connections` and `django`, as in a
     Setup. Raise OverlayError where it can't be run to its end.
     """
-    djangos, _ = series.djangos(version)
+    djangos, names = series.djangos(version)
     python = series.interpreter(())
     setup = trial.Setup("storm", connections, django)
     with (
@@ -109,6 +112,8 @@ def outcome(storm, connections, django, version):
             **last,
             **counted([key for (key,) in rows], lines),
             left=left,
+            versions=facts.versions(*names, database)
+            | facts.installed(python, requirements.PSYCOPG),
             log=run.log.read_text(errors="replace"),
         )
 
@@ -169,6 +174,23 @@ def _execute(database, query):
     with psycopg.connect(**sessions.parameters(database)) as connection:
         cursor = connection.execute(query)
         return cursor.fetchall() if cursor.description else []
+
+
+def document(storm, outcomes, machine, command):
+    """
+    Return all that is known of `outcomes`, by how connections were kept and
+    the Django, for JSON.
+    """
+    return {
+        "command": command,
+        "versions": next(iter(outcomes.values())).versions,
+        "machine": machine,
+        "setups": [
+            {"connections": connections, "django": django, **storm._asdict()}
+            | outcome._replace(log="", versions={})._asdict()
+            for (connections, django), outcome in outcomes.items()
+        ],
+    }
 
 
 def report(storm, outcome):

@@ -41,7 +41,7 @@ LEGEND = "With a pool and with persistent connections, together. " + report.lege
 COMMAND = "python3 evidence servers --json docs/evidence.json"
 
 
-def update(pages=None, figures=FIGURES, check=False):
+def update(pages, figures, check=False):
     """
     Put each table between the two markers in its page: `pages` has functions
     that return the Markdown, given the document in the file `figures`, by the
@@ -49,7 +49,6 @@ def update(pages=None, figures=FIGURES, check=False):
 
     Raise OverlayError if they aren't, or where they can't be put.
     """
-    pages = PAGES if pages is None else pages
     document = _document(Path(figures))
     texts = {path: path.read_text(encoding="utf-8") for path in pages}
     new = {
@@ -173,12 +172,39 @@ def unsafe(document):
     return _table(cases.HEADER, cases.rows())
 
 
-PAGES = {
-    ROOT / "README.md": some_outcomes,
-    ROOT / "docs" / "evidence.md": outcomes,
-    ROOT / "docs" / "deploying.md": sessions,
-    ROOT / "docs" / "unsafe.md": unsafe,
-}
+def storm(document):
+    """
+    Return what came of storms of forks, as Markdown. `document` is as
+    storm.document() makes it.
+    """
+    header = ("connections", "forks", "threads", "at once", "done meanwhile", "rows")
+    header += ("wrong", "failed", "hung", "lost", "too many", "left", "errors")
+    lines = [
+        [
+            setup["connections"],
+            *(str(setup[name]) for name in ("forks", "threads", "alive", "queries")),
+            *(str(setup[name]) for name in ("rows", "wrong", "failed", "hung")),
+            *(str(setup[name]) for name in ("lost", "strange", "left")),
+            str(sum(setup["errors"].values())),
+        ]
+        for setup in document["setups"]
+    ]
+    return "\n\n".join([_table(header, lines, right=len(header) - 1), _made(document)])
+
+
+# The functions that return what is in each page, and the file of the figures.
+ALL = (
+    (
+        {
+            ROOT / "README.md": some_outcomes,
+            ROOT / "docs" / "evidence.md": outcomes,
+            ROOT / "docs" / "deploying.md": sessions,
+            ROOT / "docs" / "unsafe.md": unsafe,
+        },
+        FIGURES,
+    ),
+    ({ROOT / "docs" / "storm.md": storm}, ROOT / "docs" / "storm.json"),
+)
 
 
 def _table(header, lines, right=0):

@@ -53,6 +53,8 @@ class Storm:
         self.over = threading.Event()
         self.counting = threading.Lock()
         self.places = threading.Semaphore(alive)
+        self.made = 0
+        # How those that live are to end, by their ids.
         self.children = {}
         self.counts = Counter()
         self.errors = Counter()
@@ -84,14 +86,13 @@ class Storm:
             return
         # So that who reaps a child knows how it ends.
         with self.counting:
-            number = len(self.children)
-            if number < self.forks:
-                dice = random.Random(f"{self.seed}-child-{number}")
+            pid = None
+            if self.made < self.forks:
+                self.made += 1
+                dice = random.Random(f"{self.seed}-child-{self.made}")
                 end = dice.choice(ends)
                 pid = os.fork()
                 self.children[pid] = end
-            else:
-                pid = None
         if pid is None:
             self.places.release()
         elif pid == 0:
@@ -117,7 +118,7 @@ class Storm:
         """
         ended, held = 0, []
         while ended < self.forks and not (
-            time.monotonic() > self.end and ended == len(self.children)
+            time.monotonic() > self.end and ended == self.made
         ):
             if time.monotonic() > self.end:
                 self.over.set()
@@ -133,7 +134,7 @@ class Storm:
             ended += 1
             self.places.release()
             with self.counting:
-                end = self.children[pid]
+                end = self.children.pop(pid)
             self.count(outcome(status, end))
             held.append(resources())
         self.over.set()
@@ -347,7 +348,7 @@ def main(forks, threads, alive, seconds, seed):
         if connection.pool:
             connection.close_pool()
     tell(
-        forks=len(storm.children),
+        forks=storm.made,
         **storm.counts,
         errors=+storm.errors,
         descriptors=descriptors,

@@ -154,8 +154,8 @@ def test_time_that_is_too_short(stormed):
         ({"ended": 5}, "5 children ended as they were to"),
     ],
 )
-def test_status_and_report(monkeypatch, capsys, changes, words):
-    asked = []
+def test_status_and_report(monkeypatch, capsys, tmp_path, changes, words):
+    asked, file = [], tmp_path / "storm.json"
 
     def outcome(*arguments):
         asked.append(arguments)
@@ -163,8 +163,16 @@ def test_status_and_report(monkeypatch, capsys, changes, words):
 
     monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
     monkeypatch.setattr(storm, "outcome", outcome)
-    status = command.main(["storm", "--forks=6", "--stock", "--pool", "--seed=7"])
+    status = command.main(
+        ["storm", "--forks=6", "--stock", "--pool", "--seed=7", f"--json={file}"]
+    )
     assert status == int(bool(changes))
+    written = json.loads(file.read_text())
+    assert written["command"] == (
+        "python3 evidence storm --forks=6 --threads=4 --alive=8 --seconds=60 --seed=7 "
+        "--pool --stock"
+    )
+    assert [setup["connections"] for setup in written["setups"]] == ["pool"]
     ((wanted, *rest),) = asked
     assert wanted == Storm(forks=6, seed=7)
     assert rest[:2] == [trial.POOL, trial.STOCK]

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evidence import series, tables, unsafe
+from evidence import report, series, storm, tables, unsafe
 from evidence.tests.documents import (
     EXAMPLE,
     MANY,
@@ -146,6 +146,23 @@ def test_unsafe():
     assert lines[2] == (
         "| ask the database | its parent's session | a session of its own |"
     )
+
+
+def test_storm():
+    one = storm.Outcome(forks=6, queries=50, ended=6, rows=9, errors={"x": 2, "y": 1})
+    two = one._replace(errors={}, versions={"Django": "6.1.3"}, log="secret")
+    outcomes = {("pool", "fork"): two, ("persistent", "fork"): one}
+    machine = {"cores": 2, "CPU": "small"}
+    wanted = storm.Storm(forks=6, threads=2)
+    made = storm.document(wanted, outcomes, machine, "python3 evidence storm")
+    assert "secret" not in report.text(made)
+    lines = tables.storm(json.loads(report.text(made))).splitlines()
+    assert lines[0].startswith("| connections | forks | threads | at once |")
+    assert lines[2:4] == [
+        "| pool | 6 | 2 | 8 | 50 | 9 | 0 | 0 | 0 | 0 | 0 | 0 | 0 |",
+        "| persistent | 6 | 2 | 8 | 50 | 9 | 0 | 0 | 0 | 0 | 0 | 0 | 3 |",
+    ]
+    assert "`python3 evidence storm` with Django 6.1.3; 2 cores" in lines[-1]
 
 
 def test_pages_are_written_all_or_none(files, tmp_path):
