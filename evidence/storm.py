@@ -1,8 +1,10 @@
 """Many forks from threads that query without pause, and what came of them."""
 
+import contextlib
 import json
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,17 +89,17 @@ def outcome(storm, connections, django, version):
     setup = trial.Setup("storm", connections, django)
     with (
         postgresql.embedded(tcp=True) as database,
+        _table(database) as table,
         tempfile.TemporaryDirectory(prefix="evidence-") as directory,
     ):
         environ = trial.environ(setup, djangos[django], database, directory) | {
-            "DJANGO_SETTINGS_MODULE": "app.storm_settings"
+            "DJANGO_SETTINGS_MODULE": "app.storm_settings",
+            "EVIDENCE_TABLE": table,
         }
         deadline = time.monotonic() + START + storm.seconds + END
         run = lifecycle.Trial(
             python, 0, False, deadline, Path(directory), environ, None
         )
-        _execute(database, "DROP TABLE IF EXISTS storm")
-        _execute(database, "CREATE TABLE storm (key text)")
         before = _sessions(database)
         command = [python, "-W", "ignore", "-m", "app.storm", *storm]
         say(f"Forking {storm.forks} times, for {storm.seconds} s at most ...")
@@ -105,8 +107,7 @@ def outcome(storm, connections, django, version):
             told = _told(run, process)
             # While it is there, but with no connection any more.
             left = _left(database, before)
-        rows = _execute(database, "SELECT key FROM storm")
-        _execute(database, "DROP TABLE storm")
+        rows = _execute(database, f"SELECT key FROM {table}")
         *lines, last = map(json.loads, told.splitlines())
         return Outcome(
             **last,
@@ -116,6 +117,17 @@ def outcome(storm, connections, django, version):
             | facts.installed(python, requirements.PSYCOPG),
             log=run.log.read_text(errors="replace"),
         )
+
+
+@contextlib.contextmanager
+def _table(database):
+    """Yield the name of a new table for rows, which is dropped afterwards."""
+    table = f"storm_{uuid.uuid4().hex}"
+    _execute(database, f"CREATE TABLE {table} (key text)")
+    try:
+        yield table
+    finally:
+        _execute(database, f"DROP TABLE {table}")
 
 
 def counted(rows, lines):

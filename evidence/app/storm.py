@@ -30,6 +30,8 @@ from django.db import ProgrammingError, connection, connections, transaction
 # In seconds: how long a child has, and the threads once it is over.
 PATIENCE = 15
 
+TABLE = os.environ.get("EVIDENCE_TABLE")
+
 # How often a thread forks after what it did, and within a block.
 FORK = 0.2
 
@@ -159,7 +161,7 @@ def insert(rolled_back=False):
     key = uuid.uuid4().hex
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("INSERT INTO storm VALUES (%s)", [key])
+            cursor.execute(f"INSERT INTO {TABLE} VALUES (%s)", [key])
         if rolled_back:
             transaction.set_rollback(True)
         else:
