@@ -183,7 +183,9 @@ def _sessions(database):
 
 
 def _execute(database, query):
-    with psycopg.connect(**sessions.parameters(database)) as connection:
+    # A lock of a session that is left would hold it up.
+    limit = f"-c statement_timeout={LEFT}s"
+    with psycopg.connect(**sessions.parameters(database), options=limit) as connection:
         cursor = connection.execute(query)
         return cursor.fetchall() if cursor.description else []
 
