@@ -152,7 +152,7 @@ def _run(options, rest):
         runs = {"fork tests": functools.partial(django, *_fork_tests(version))}
         for module in modules:
             runs[f"Django's suites, {module}"] = functools.partial(
-                django, *SUITES, "--parallel=2", settings=module
+                django, *SUITES, "--parallel=auto", settings=module
             )
         if not options.database:
             runs["the tooling's tests"] = functools.partial(
