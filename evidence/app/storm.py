@@ -186,7 +186,7 @@ def block(storm, dice):
 
 
 def iterate(storm, dice):
-    """Read from a server-side cursor, between whose rows it may fork."""
+    """Read from a server-side cursor, while others fork."""
     with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.itersize = 10
         start = dice.randrange(1_000_000)
