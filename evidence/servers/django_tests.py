@@ -17,7 +17,7 @@ def _answers(trial):
         "--parallel",
         lifecycle.WORKERS,
         "--testrunner",
-        "app.test_runner.Runner",
+        "app.testing.Runner",
     ]
     with lifecycle.started(trial, command) as process:
         yield from lifecycle.answered(trial, process)
