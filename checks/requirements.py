@@ -35,8 +35,6 @@ RUNTESTS = [
     *DJANGO_TESTS,
     *environment.TESTS,
     *REPORT,
-    # To write what is recorded.
-    "tomli-w==1.2.0",
     # For the tests of the report, in Chromium.
     "selenium==4.51.0",
 ]

@@ -1,25 +1,19 @@
-"""
-Django's whole test suite on stock Django and on the fork, test by test.
-
-What it gives on stock is kept in suite.toml, so that it has to be run on the
-fork only.
-"""
+"""Django's whole test suite on stock Django and on the fork, test by test."""
 
 import argparse
 import contextlib
 import functools
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from checks import baseline, requirements, settings
-from checks.comparison import MISSING, OUTCOMES, differences, settle, written
+from checks import requirements, settings
+from checks.comparison import LOST, MISSING, OUTCOMES, differences, settle, written
 from overlay import BUILD, console, environment, interrupts
 from overlay.console import say
 from overlay.errors import OverlayError
@@ -38,46 +32,38 @@ FAILED_IMPORT = "unittest.loader._FailedTest."
 
 
 def main(arguments=None):
-    """Run the command that `arguments` name, and return its exit status."""
+    """Compare the tests that `arguments` name, and return the exit status."""
     return console.run("suite", _run, _parser().parse_args(arguments))
 
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="suite", description="Compare Django's test suite on stock and the fork."
+        prog="suite",
+        description="Run Django's test suite on stock Django and on the fork, and "
+        "compare what comes of each test.",
     )
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
+    parser.add_argument(
         "--django",
         metavar="VERSION",
         help="the release (default: the newest of those kept here that this Python "
         "runs)",
     )
-    common.add_argument("--database", choices=settings.DRIVERS, required=True)
-    common.add_argument("--driver")
-    common.add_argument("--pool", action="store_true", help="with a connection pool")
-    common.add_argument(
+    parser.add_argument("--database", choices=settings.DRIVERS, required=True)
+    parser.add_argument("--driver")
+    parser.add_argument("--pool", action="store_true", help="with a connection pool")
+    parser.add_argument(
         "--parallel",
         metavar="N",
         type=int,
         default=2,
         help="the number of processes (default: %(default)s)",
     )
-    labels = argparse.ArgumentParser(add_help=False)
-    labels.add_argument(
+    parser.add_argument(
         "labels",
         metavar="LABEL",
         nargs="*",
         help="the only tests to run, as Django's runtests.py takes them",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command, parents, text in (
-        ("record", _record, [common], "run it on stock and keep the result"),
-        ("check", _check, [common, labels], "run it on the fork, against that result"),
-        ("compare", _compare, [common, labels], "run it on both"),
-    ):
-        subparser = commands.add_parser(name, parents=parents, help=text)
-        subparser.set_defaults(command=command, labels=[])
     return parser
 
 
@@ -86,65 +72,28 @@ def _run(options):
     driver = settings.check(options.database, options.driver, options.pool)
     environment.bootstrap("tests", requirements.RUNTESTS)
     options.python = settings.python(driver)
-    with interrupts.unwinding():
-        return options.command(options)
-
-
-def _record(options):
-    with _suites(options, "stock") as suites:
-        outcomes = suites["stock"]()
-        _, failing = differences({}, outcomes)
-        # With a pool others fail each time, and on the fork none of them may.
-        again = {} if options.pool else _again(suites["stock"], failing)
-    failures = None
-    if not options.pool:
-        flaky = [found for found in failing if not again[found.test].bad]
-        _report("Left out, since it did not fail when run again alone", flaky, again)
-        failures = {
-            found.test: found.actual for found in failing if again[found.test].bad
+    with interrupts.unwinding(), _suites(options) as suites:
+        stock, fork = (_loaded(options, suite(options.labels)) for suite in suites)
+        both = [test for test in stock if stock[test].bad and test in fork]
+        # Alone, since a failure that comes and goes there excuses none here.
+        stock |= _again(suites[0], [test for test in both if fork[test].bad], stock)
+        # Nor does a lost connection, in any way.
+        expected = {
+            test: outcome
+            for test, outcome in stock.items()
+            if not LOST.search(outcome.reason)
         }
-    baseline.record(
-        options.django,
-        _configuration(options),
-        len(outcomes),
-        _count(outcomes, "skipped"),
-        failures,
-    )
-    _summarize("stock", outcomes)
-
-
-def _check(options):
-    names = _configuration(options), _configuration(options, pool=False)
-    # On stock connections of a pool are lost, and on the fork none may be.
-    counts, failures = baseline.lookup(options.django, *names)
-    with _suites(options, "fork") as suites:
-        outcomes = _loaded(options, suites["fork"](options.labels))
-        expected = {test: failures[test] for test in failures.keys() & outcomes.keys()}
-        better, worse = differences(expected, outcomes)
-        again = _again(suites["fork"], worse)
-    wrong = [] if options.labels else miscounted(counts, _stocks(options, outcomes))
-    return _verdict(outcomes, better, worse, again, wrong)
-
-
-def _compare(options):
-    with _suites(options, "stock", "fork") as suites:
-        stock = _loaded(options, suites["stock"](options.labels))
-        fork = suites["fork"](options.labels)
-        _, worse = differences(stock, fork)
-        # Where both fail, but not alike, either of them may be flaky.
-        both = [found for found in worse if found.expected.bad]
-        stock |= _again(suites["stock"], both)
-        better, worse = differences(stock, fork)
-        again = _again(suites["fork"], worse)
+        better, worse = differences(expected, fork)
+        again = _again(suites[1], [found.test for found in worse], fork)
     _summarize("stock", stock)
     return _verdict(fork, better, worse, again)
 
 
 @contextlib.contextmanager
-def _suites(options, *sides):
+def _suites(options):
     """
-    Yield a function for each of `sides`, "stock" and "fork", that runs all
-    tests there, or those of given labels, and returns their outcomes.
+    Yield a function for stock Django and one for the fork, each of which runs
+    all tests there, or those of given labels, and returns their outcomes.
     """
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     with (
@@ -155,11 +104,12 @@ def _suites(options, *sides):
         ),
         contextlib.ExitStack() as trees,
     ):
-        suites = {}
-        for side in sides:
+        suites = []
+        for side in ("stock", "fork"):
             tree = trees.enter_context(_tree(options.django, side, directory))
-            name = f"{options.django}-{_configuration(options)}-{side}"
-            suites[side] = functools.partial(_suite, options, name, tree, module, path)
+            parts = [options.django, options.database, options.driver]
+            name = "-".join(filter(None, [*parts, options.pool and "pool", side]))
+            suites.append(functools.partial(_suite, options, name, tree, module, path))
         yield suites
 
 
@@ -212,15 +162,14 @@ def _loaded(options, outcomes):
     return outcomes
 
 
-def _again(suite, found):
-    """Return what comes of the tests of `found`, Differences, alone."""
-    if not found:
+def _again(suite, tests, outcomes):
+    """Return what comes of `tests`, which had `outcomes`, alone."""
+    if not tests:
         return {}
-    for each in found:
-        say(f"  to be run again alone: {each.test}: {each.actual}")
-    labels = [each.test.removeprefix(FAILED_IMPORT) for each in found]
-    outcomes = suite(labels, again=True)
-    return {each.test: outcomes.get(each.test, MISSING) for each in found}
+    for test in tests:
+        say(f"  to be run again alone: {test}: {outcomes.get(test, MISSING)}")
+    alone = suite([test.removeprefix(FAILED_IMPORT) for test in tests], again=True)
+    return {test: alone.get(test, MISSING) for test in tests}
 
 
 @contextlib.contextmanager
@@ -252,22 +201,18 @@ def _progress(lines):
         signal.signal(signal.SIGALRM, previous)
 
 
-def _verdict(outcomes, better, worse, again, wrong=()):
+def _verdict(outcomes, better, worse, again):
     """Print in what the fork differs, and return the exit status."""
     flaky, worse = settle(worse, again)
-    wrong = [*wrong]
-    if len(flaky) > MOST_FLAKY:
-        wrong.append(f"{len(flaky)} tests are flaky: no more than {MOST_FLAKY} may be.")
     _report("Passed, which was not expected and is no failure", better)
     _report("Flaky, as it came out as expected when run again alone", flaky, again)
     _report("DIFFERENT, and run again alone", worse, again)
-    print("".join(f"DIFFERENT: {line}\n" for line in wrong), end="")
     _summarize("fork", outcomes)
     print(
-        f"Different from stock: {len(worse) + len(wrong)}. Passed only on the fork: "
-        f"{len(better)}. Flaky: {len(flaky)}."
+        f"Different from stock: {len(worse)}. Passed only on the fork: {len(better)}. "
+        f"Flaky: {len(flaky)}, of which no more than {MOST_FLAKY} may be."
     )
-    return int(bool(worse or wrong))
+    return int(bool(worse) or len(flaky) > MOST_FLAKY)
 
 
 def _report(title, found, again={}):
@@ -283,44 +228,6 @@ def _summarize(side, outcomes):
         f"{side}: {len(outcomes)} tests, "
         + ", ".join(f"{counts[name]} {name}" for name in OUTCOMES if counts[name])
     )
-
-
-def miscounted(counts, outcomes):
-    """
-    Return the lines that say where `outcomes` has fewer tests, or more skipped
-    ones, than `counts`, which baseline.lookup() gave.
-    """
-    tests, skipped = len(outcomes), _count(outcomes, "skipped")
-    there, lines = f"on stock with Python {counts['python']}.", []
-    if tests < counts["tests"]:
-        lines.append(f"{tests} tests, and {counts['tests']} {there}")
-    if skipped > counts["skipped"]:
-        lines.append(f"{skipped} skipped tests, and {counts['skipped']} {there}")
-    return lines
-
-
-def _count(outcomes, name):
-    return sum(outcome.name == name for outcome in outcomes.values())
-
-
-def _stocks(options, outcomes):
-    """Return the outcomes of those tests that stock has as well."""
-    from overlay import manifest
-
-    own = tuple(
-        f"{'.'.join(PurePosixPath(path).with_suffix('').parts[1:])}."
-        for change in manifest.changes(options.django)
-        for path in change.paths
-        if re.fullmatch(r"tests/.+/test_\w+\.py", path)
-    )
-    return {
-        test: outcome for test, outcome in outcomes.items() if not test.startswith(own)
-    }
-
-
-def _configuration(options, pool=True):
-    parts = [options.database, options.driver, "pool" if options.pool and pool else ""]
-    return "-".join(filter(None, parts))
 
 
 if __name__ == "__main__":

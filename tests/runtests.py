@@ -81,6 +81,11 @@ def _parser():
         help="run them on the fork's first N commits alone (default: on all)",
     )
     parser.add_argument(
+        "--own",
+        action="store_true",
+        help="run the tests that the fork adds, and no other",
+    )
+    parser.add_argument(
         "--settings",
         metavar="MODULE",
         help="Django's settings (default: DJANGO_SETTINGS_MODULE, or ones for the "
@@ -120,6 +125,8 @@ def _run(options, rest):
     # Only now, since they need what is installed there.
     from checks import processes, trees
 
+    if options.own:
+        rest = [*_fork_tests(version, options.commits), *rest]
     # Without any options, with and without a pool on the same server.
     pools = [False, True] if driver == "psycopg" and not rest else [False]
     python = settings.python(driver)
@@ -179,13 +186,15 @@ def _named(module, tree):
     yield [module], os.pathsep.join(paths)
 
 
-def _fork_tests(version):
-    """Return the labels of the tests that the fork adds."""
+def _fork_tests(version, commits=None):
+    """
+    Return the labels of the tests that the fork adds, or its first `commits`.
+    """
     from overlay import manifest
 
     paths = dict.fromkeys(
         PurePosixPath(path)
-        for change in manifest.within("tests/", manifest.changes(version))
+        for change in manifest.within("tests/", manifest.changes(version)[:commits])
         for path in change.paths
     )
     return [

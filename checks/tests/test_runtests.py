@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from checks import processes
 from overlay import ROOT, manifest, releases
 from overlay.errors import OverlayError
 
@@ -80,6 +81,25 @@ def test_fork_tests_are_the_manifest_s(runtests, version):
     assert "backends.postgresql.test_fork" in labels
     files = [f"tests/{label.replace('.', '/')}.py" for label in labels]
     assert set(files) < {path for change in manifest.changes() for path in change.paths}
+    assert "dispatch.test_fork" in labels
+    assert "dispatch.test_fork" not in runtests._fork_tests(version, 3)
+
+
+def test_own_tests_only(runtests, monkeypatch):
+    monkeypatch.setattr(runtests, "_fork_tests", lambda *arguments: ["dispatch"])
+    monkeypatch.setattr(runtests.environment, "bootstrap", lambda *arguments: None)
+    commands = []
+    monkeypatch.setattr(
+        processes, "run", lambda command, **options: commands.append(command) or 0
+    )
+    assert runtests.main(["--own", "--settings=test_sqlite", "--shuffle"]) == 0
+    ((_, *arguments),) = commands
+    assert arguments == [
+        "runtests.py",
+        "dispatch",
+        "--shuffle",
+        "--settings=test_sqlite",
+    ]
 
 
 @pytest.mark.parametrize("statuses", [(0, 0), (0, 1), (2, 0)])

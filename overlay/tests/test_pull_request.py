@@ -134,16 +134,6 @@ def test_conflict_in_a_later_commit_leaves_no_earlier_one(clone, root):
     assert_refused(clone, root, "'Fixed #3 -- Documented forking.'.*docs/db.txt")
 
 
-def test_file_of_ours_that_is_there_is_named(clone, root):
-    commit(write(clone, {"tests/db/test_fork.py": "# Theirs.\n"}))
-    assert_refused(clone, root, "tests/db/test_fork.py")
-
-
-def test_untracked_file_in_the_way_is_named(clone, root):
-    write(clone, {"tests/db/test_fork.py": "# Somebody's work.\n"})
-    assert_refused(clone, root, "move tests/db/test_fork.py away")
-
-
 def test_clone_that_can_not_switch_gets_no_branch(clone, root):
     (clone / ".git/index.lock").touch()
     with pytest.raises(OverlayError, match="git checkout failed .*index.lock"):
@@ -159,32 +149,55 @@ def test_commits_that_are_in_already_are_named(clone, root):
     assert_refused(clone, root, "has the commit 'Fixed #1 -- Added forking.' already")
 
 
-@pytest.mark.parametrize("staged", [False, True])
-def test_dirty_clone_is_refused(clone, root, staged):
+def edited(clone, root):
     write(clone, {"docs/db.txt": "Edited.\n"})
-    if staged:
-        git(clone, "add", "docs/db.txt")
-    assert_refused(clone, root, "uncommitted changes")
 
 
-def test_existing_branch_is_refused(clone, root):
+def staged(clone, root):
+    edited(clone, root)
+    git(clone, "add", "docs/db.txt")
+
+
+def has_the_branch(clone, root):
     git(clone, "branch", "ticket_36957")
-    assert_refused(clone, root, "has a branch ticket_36957 already")
 
 
-def test_merge_in_progress_is_refused(clone, root):
+def merging(clone, root):
     (clone / ".git/MERGE_HEAD").write_bytes(git(clone, "rev-parse", "HEAD"))
-    assert_refused(clone, root, "in the middle of")
 
 
-def test_unknown_author_is_refused(clone, root):
+def unknown_author(clone, root):
     git(clone, "config", "--unset", "user.email")
-    assert_refused(clone, root, "user.name")
 
 
-def test_missing_text_is_an_error_before_anything_else(clone, root):
+def without_text(clone, root):
     (root / "docs/pull-request.md").unlink()
-    assert_refused(clone, root, "docs/pull-request.md")
+
+
+def has_a_file_of_ours(clone, root):
+    commit(write(clone, {"tests/db/test_fork.py": "# Theirs.\n"}))
+
+
+def has_an_untracked_file_of_ours(clone, root):
+    write(clone, {"tests/db/test_fork.py": "# Somebody's work.\n"})
+
+
+@pytest.mark.parametrize(
+    "state, reason",
+    [
+        (edited, "uncommitted changes"),
+        (staged, "uncommitted changes"),
+        (has_the_branch, "has a branch ticket_36957 already"),
+        (merging, "in the middle of"),
+        (unknown_author, "user.name"),
+        (without_text, "docs/pull-request.md"),
+        (has_a_file_of_ours, "tests/db/test_fork.py"),
+        (has_an_untracked_file_of_ours, "move tests/db/test_fork.py away"),
+    ],
+)
+def test_refused(clone, root, state, reason):
+    state(clone, root)
+    assert_refused(clone, root, reason)
 
 
 @pytest.mark.parametrize("kind", ["missing", "plain", "other", "inside", "bare"])
