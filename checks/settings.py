@@ -11,11 +11,15 @@ from checks import requirements
 from overlay import BUILD, environment
 from overlay.errors import OverlayError
 
+# psycopg 3 in its implementations, which have pools, and psycopg 2.
+POOLED = ("psycopg", "psycopg-c", "psycopg-python")
+POSTGRESQL = (*POOLED, "psycopg2")
+
 # The drivers of each database, the usual one first.
 DRIVERS = {
-    "embedded": ("psycopg", "psycopg2"),
-    "postgresql": ("psycopg", "psycopg2"),
-    "pgbouncer": ("psycopg", "psycopg2"),
+    "embedded": POSTGRESQL,
+    "postgresql": POSTGRESQL,
+    "pgbouncer": POSTGRESQL,
     "mariadb": ("mysqlclient", "pymysql"),
     "sqlite": ("sqlite3",),
 }
@@ -35,6 +39,11 @@ if "OVERLAY_TIMEOUT" in os.environ:
 
     backends.forking.TIMEOUT = int(os.environ["OVERLAY_TIMEOUT"])
 """
+# What is compiled where it is installed, and what that needs of Debian.
+COMPILED = {
+    "mysqlclient": "gcc pkg-config libmariadb-dev",
+    "psycopg-c": "gcc libpq-dev",
+}
 RUNNER = Path(__file__).with_name("outcomes.py")
 
 # PyMySQL stands in for mysqlclient of the version that Django requires:
@@ -58,7 +67,7 @@ def check(database, driver=None, pool=False):
             f"{driver} is no driver for {database}: use "
             f"{' or '.join(DRIVERS[database])}."
         )
-    if pool and driver != "psycopg":
+    if pool and driver not in POOLED:
         raise OverlayError(
             "A pool needs PostgreSQL with psycopg 3: leave out --pool, or name "
             "another database or driver."
@@ -75,15 +84,24 @@ def python(driver):
     """
     if driver in ("psycopg", "sqlite3"):
         return sys.executable
+    return installed("tests", driver, requirements.DJANGO_TESTS)
+
+
+def installed(name, driver, packages=()):
+    """
+    Return the Python of the environment `name` with `driver` and `packages`.
+    Raise OverlayError where it can't be made.
+    """
     try:
-        return environment.python(f"tests-{driver}", requirements.DRIVERS[driver])
+        return environment.python(
+            f"{name}-{driver}", [*packages, *requirements.DRIVERS[driver]]
+        )
     except OverlayError as error:
-        if driver != "mysqlclient":
+        if driver not in COMPILED:
             raise
         raise OverlayError(
-            f"{error} mysqlclient is compiled: see that a compiler and MariaDB's "
-            "headers are there (on Debian and Ubuntu: apt install gcc pkg-config "
-            "libmariadb-dev)."
+            f"{error} {driver} is compiled: see that what it needs is there (on Debian "
+            f"and Ubuntu: apt install {COMPILED[driver]})."
         ) from None
 
 
@@ -100,7 +118,7 @@ def written(database, driver=None, pools=(False,)):
         driver = check(database, driver, pool)
     BUILD.mkdir(exist_ok=True)
     with (
-        _server(database) as settings,
+        server(database) as settings,
         tempfile.TemporaryDirectory(prefix="settings-", dir=BUILD) as directory,
     ):
         # By itself, since the package's other modules shadow some of Django's
@@ -125,7 +143,12 @@ def written(database, driver=None, pools=(False,)):
         yield names, directory
 
 
-def _server(database):
+def server(database):
+    """
+    Return the context manager that yields the settings of `database`, as in
+    Django's DATABASES, and runs its server. It raises OverlayError where that
+    doesn't start.
+    """
     if database == "sqlite":
         return contextlib.nullcontext({"ENGINE": "django.db.backends.sqlite3"})
     from checks.databases import mariadb, pgbouncer, postgresql

@@ -13,7 +13,7 @@ if not __package__:
     # Run by the directory's name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from checks import requirements  # noqa: E402
+from checks import requirements, settings  # noqa: E402
 from overlay import console, environment, files  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
@@ -24,10 +24,11 @@ TABLES, UNSAFE, STORM = "tables", "unsafe", "storm"
 # The options of what isn't one of these, and of those.
 REPORTS = {"django", "html", "json", "only"}
 NUMBERS = ("forks", "threads", "alive", "seconds", "seed")
+SOFTWARE = ("database", "driver", "dev")
 OPTIONS = {
     TABLES: {"check"},
     UNSAFE: {"django"},
-    STORM: {"django", "json", "stock", "pool", "persistent", *NUMBERS},
+    STORM: {"django", "json", "stock", "pool", "persistent", *NUMBERS, *SOFTWARE},
 }
 STARTED = "EVIDENCE_STARTED"
 
@@ -107,6 +108,23 @@ def _parser():
         "--persistent", action="store_true", help="with persistent connections only"
     )
     group.add_argument("--stock", action="store_true", help="on stock Django")
+    group.add_argument(
+        "--database",
+        choices=("embedded", "postgresql", "mariadb"),
+        help="PostgreSQL of a package (embedded, the default) or of Debian over TLS, "
+        "or Debian's MariaDB, which has no pool",
+    )
+    group.add_argument(
+        "--driver",
+        choices=[*requirements.DRIVERS],
+        help="the driver (default: psycopg, in its binary implementation, and "
+        "mysqlclient)",
+    )
+    group.add_argument(
+        "--dev",
+        action="store_true",
+        help="in Python's development mode, which checks memory and warns more",
+    )
     return parser
 
 
@@ -192,32 +210,35 @@ def _storm(options, version):
     given["seed"] = given["seed"] or random.randrange(1, 1_000_000)
     wanted = storm.Storm(**{name: number for name, number in given.items() if number})
     django = trial.STOCK if options.stock else trial.FORK
+    database = options.database or "embedded"
+    driver = settings.check(database, options.driver, options.pool)
+    software = storm.Software(database, driver, options.dev)
+    kinds = [trial.POOL, trial.PERSISTENT] if driver in settings.POOLED else []
+    if options.pool or options.persistent or not kinds:
+        kinds = [trial.POOL if options.pool else trial.PERSISTENT]
     outcomes = {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(unwinding())
         json = options.json and stack.enter_context(files.replacing(Path(options.json)))
-        for connections in (trial.POOL, trial.PERSISTENT):
-            if not getattr(options, connections) and (
-                options.pool or options.persistent
-            ):
-                continue
-            outcome = storm.outcome(wanted, connections, django, version)
+        for connections in kinds:
+            outcome = storm.outcome(wanted, connections, django, version, software)
             outcomes[connections, django] = outcome
             print(f"{connections}, {django}:", flush=True)
             print("\n".join(storm.report(wanted, outcome)), flush=True)
         if json:
-            command = shlex.join(
-                ["python3", "evidence", STORM]
-                + [f"--{name}={getattr(wanted, name)}" for name in NUMBERS]
-                + [
-                    f"--{name}"
-                    for name in ("pool", "persistent", "stock")
-                    if getattr(options, name)
-                ]
+            command = ["python3", "evidence", STORM]
+            command += [f"--{name}={getattr(wanted, name)}" for name in NUMBERS]
+            for name in (*SOFTWARE, "pool", "persistent", "stock", "django"):
+                value = getattr(options, name)
+                command += (
+                    [f"--{name}" if value is True else f"--{name}={value}"]
+                    if value
+                    else []
+                )
+            document = storm.document(
+                wanted, outcomes, facts.machine(), shlex.join(command)
             )
-            json.write_text(
-                report.text(storm.document(wanted, outcomes, facts.machine(), command))
-            )
+            json.write_text(report.text(document))
     return int(not all(outcome.intact(wanted) for outcome in outcomes.values()))
 
 

@@ -96,7 +96,7 @@ def interpreter(packages):
     Return the interpreter of the environment with `packages`. Raise
     OverlayError where there can't be one.
     """
-    names = [package.partition("==")[0] for package in packages] or ["plain"]
+    names = [package.partition("==")[0] for package in packages] or ["psycopg"]
     return environment.python(
         f"evidence-{'-'.join(names)}", [*requirements.PSYCOPG, *packages]
     )

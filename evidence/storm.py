@@ -2,17 +2,16 @@
 
 import contextlib
 import json
+import platform
+import subprocess
 import tempfile
 import time
 import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-import psycopg
-
-from checks import requirements
-from checks.databases import postgresql
-from evidence import facts, lifecycle, series, sessions, trial
+from checks import requirements, settings
+from evidence import facts, lifecycle, series, trial
 from overlay.console import say
 from overlay.errors import OverlayError
 
@@ -23,8 +22,37 @@ START, END = 20, 40
 # meanwhile: less than one, and than the buffers of one.
 MOST_DESCRIPTORS, MOST_MEMORY = 0.05, 16384
 
-# How long, in seconds, a session of a process that is gone may be there.
-LEFT = 5
+# How long, in seconds, a session of a process that is gone may be there, and
+# queries besides the storm's may take.
+LEFT, ROWS = 5, 15
+
+# The name of each database server, the query for its version, and for the ids
+# of the sessions that others have on it.
+SERVERS = {
+    "postgresql": (
+        "PostgreSQL",
+        "SHOW server_version",
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        "AND pid <> pg_backend_pid()",
+    ),
+    "mysql": (
+        "MariaDB",
+        "SELECT version()",
+        "SELECT id FROM information_schema.processlist WHERE command <> 'Daemon' "
+        "AND id <> connection_id()",
+    ),
+}
+
+
+class Software(NamedTuple):
+    """
+    What a Storm runs on: a database and its driver, as in settings.DRIVERS,
+    and whether in Python's development mode.
+    """
+
+    database: str = "embedded"
+    driver: str = "psycopg"
+    dev: bool = False
 
 
 class Storm(NamedTuple):
@@ -40,15 +68,19 @@ class Storm(NamedTuple):
     seed: int = 1
 
 
+# Of an Outcome, what must be 0.
+BAD = ("wrong", "failed", "hung", "lost", "strange", "left", "printed")
+
+
 class Outcome(NamedTuple):
     """
     What came of a Storm: how many forks, things that the parent did, children
     that ended as they were to, and committed rows there were; what must not
     be: wrong answers, children that failed or hung, rows that were lost or
-    that nobody committed, sessions that the server has left, descriptors and
-    bytes of memory that the parent had more with each fork; and its errors,
-    with how often each came. With what it was measured, and all that the
-    processes printed.
+    that nobody committed, sessions that the server has left, lines that any
+    process printed, descriptors and bytes of memory that the parent had more
+    with each fork; and its errors, with how often each came. With what it was
+    measured, and all that was printed.
     """
 
     forks: int = 0
@@ -61,6 +93,7 @@ class Outcome(NamedTuple):
     lost: int = 0
     strange: int = 0
     left: int = 0
+    printed: int = 0
     descriptors: float = 0
     memory: float = 0
     errors: dict = {}
@@ -69,65 +102,100 @@ class Outcome(NamedTuple):
 
     def intact(self, storm):
         """Return whether all of `storm` came, and nothing that must not be."""
-        bad = (self.wrong, self.failed, self.hung, self.lost, self.strange, self.left)
         return (
             self.ended == storm.forks
-            and not any(bad)
+            and not any(getattr(self, name) for name in BAD)
             and not self.errors
             and self.descriptors < MOST_DESCRIPTORS
             and self.memory < MOST_MEMORY
         )
 
 
-def outcome(storm, connections, django, version):
+def outcome(storm, connections, django, version, software):
     """
     Return the Outcome of `storm` with `connections` and `django`, as in a
-    Setup. Raise OverlayError where it can't be run to its end.
+    Setup, on `software`. Raise OverlayError where it can't be run to its end.
     """
     djangos, names = series.djangos(version)
-    python = series.interpreter(())
+    python = settings.installed("evidence", software.driver)
     setup = trial.Setup("storm", connections, django)
     with (
-        postgresql.embedded(tcp=True) as database,
-        _table(database) as table,
+        settings.server(software.database) as database,
         tempfile.TemporaryDirectory(prefix="evidence-") as directory,
     ):
+        name, version, sessions = SERVERS[database["ENGINE"].rpartition(".")[2]]
+        if name == "MariaDB":
+            # There is none yet, and the rows have a schema of their own.
+            database["NAME"] = ""
+        schema = f"storm_{uuid.uuid4().hex}"
         environ = trial.environ(setup, djangos[django], database, directory) | {
             "DJANGO_SETTINGS_MODULE": "app.storm_settings",
-            "EVIDENCE_TABLE": table,
+            "EVIDENCE_TABLE": f"{schema}.committed",
         }
         deadline = time.monotonic() + START + storm.seconds + END
         run = lifecycle.Trial(
             python, 0, False, deadline, Path(directory), environ, None
         )
-        before = _sessions(database)
-        command = [python, "-W", "ignore", "-m", "app.storm", *storm]
-        say(f"Forking {storm.forks} times, for {storm.seconds} s at most ...")
-        with lifecycle.started(run, command) as process:
-            told = _told(run, process)
-            # While it is there, but with no connection any more.
-            left = _left(database, before)
-        rows = _execute(database, f"SELECT key FROM {table}")
+        with _table(run, schema):
+            before = _rows(run, sessions)
+            command = [python, *(["-X", "dev"] if software.dev else [])]
+            command += ["-W", "ignore::DeprecationWarning", "-m", "app.storm", *storm]
+            say(f"Forking {storm.forks} times, for {storm.seconds} s at most ...")
+            with lifecycle.started(run, command) as process:
+                told = _told(run, process)
+                # While it is there, but with no connection any more.
+                left = _left(run, sessions, before)
+            rows = _rows(run, f"SELECT name FROM {schema}.committed")
+            versions = dict(zip(("Django", "fork"), names)) | {
+                "Python": platform.python_version(),
+                name: _rows(run, version)[0],
+                **facts.installed(python, requirements.DRIVERS[software.driver]),
+            }
         *lines, last = map(json.loads, told.splitlines())
+        log = run.log.read_text(errors="replace")
         return Outcome(
             **last,
-            **counted([key for (key,) in rows], lines),
+            **counted(rows, lines),
             left=left,
-            versions=facts.versions(*names, database)
-            | facts.installed(python, requirements.PSYCOPG),
-            log=run.log.read_text(errors="replace"),
+            printed=len(log.splitlines()),
+            versions=versions,
+            log=log,
         )
 
 
 @contextlib.contextmanager
-def _table(database):
-    """Yield the name of a new table for rows, which is dropped afterwards."""
-    table = f"storm_{uuid.uuid4().hex}"
-    _execute(database, f"CREATE TABLE {table} (key text)")
+def _table(run, schema):
+    """Have a new `schema` with a table for rows, and drop it afterwards."""
+    table = f"{schema}.committed"
+    _rows(run, f"CREATE SCHEMA {schema}", f"CREATE TABLE {table} (name varchar(32))")
     try:
-        yield table
+        yield
     finally:
-        _execute(database, f"DROP TABLE {table}")
+        _rows(run, f"DROP TABLE {table}", f"DROP SCHEMA {schema}")
+
+
+def _rows(run, *queries):
+    """
+    Return the first column of what the last one of `queries` gives. Raise
+    OverlayError where they fail, or a lock of a session that is left holds
+    them up.
+    """
+    try:
+        process = subprocess.run(
+            [run.python, "-m", "app.rows", *queries],
+            cwd=run.directory,
+            # A pool would have sessions of its own.
+            env=run.environ | {"EVIDENCE_CONNECTIONS": trial.PERSISTENT},
+            capture_output=True,
+            text=True,
+            timeout=ROWS,
+        )
+    except subprocess.TimeoutExpired:
+        raise OverlayError(f"{queries[0]} did not end in {ROWS} s.") from None
+    if process.returncode:
+        lines = process.stderr.strip().splitlines() or ["no output"]
+        raise OverlayError(f"The storm does not start ({lines[-1]}).")
+    return [row[0] for row in json.loads(process.stdout)]
 
 
 def counted(rows, lines):
@@ -163,31 +231,13 @@ def _told(run, process):
     raise OverlayError(f"The storm did not come to its end ({lines[-1]}).")
 
 
-def _left(database, before):
+def _left(run, sessions, before):
     """Return how many sessions the server has that weren't there `before`."""
     deadline = time.monotonic() + LEFT
-    while left := len(_sessions(database) - before):
+    while left := len(set(_rows(run, sessions)).difference(before)):
         if time.monotonic() > deadline:
             break
-        time.sleep(0.05)
     return left
-
-
-def _sessions(database):
-    rows = _execute(
-        database,
-        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
-        "AND pid <> pg_backend_pid()",
-    )
-    return {pid for (pid,) in rows}
-
-
-def _execute(database, query):
-    # A lock of a session that is left would hold it up.
-    limit = f"-c statement_timeout={LEFT}s"
-    with psycopg.connect(**sessions.parameters(database), options=limit) as connection:
-        cursor = connection.execute(query)
-        return cursor.fetchall() if cursor.description else []
 
 
 def document(storm, outcomes, machine, command):
@@ -201,7 +251,11 @@ def document(storm, outcomes, machine, command):
         "machine": machine,
         "setups": [
             {"connections": connections, "django": django, **storm._asdict()}
-            | outcome._replace(log="", versions={})._asdict()
+            | {
+                name: value
+                for name, value in outcome._asdict().items()
+                if name not in ("versions", "log")
+            }
             for (connections, django), outcome in outcomes.items()
         ],
     }
@@ -216,7 +270,7 @@ def report(storm, outcome):
         f"{outcome.wrong} wrong, {outcome.failed} failed, {outcome.hung} hung, "
         f"{sum(outcome.errors.values())} errors of the parent, {outcome.lost} rows "
         f"lost, {outcome.strange} rows too many, {outcome.left} sessions left on the "
-        "server.",
+        f"server, {outcome.printed} lines printed.",
         f"With each fork of the second half, the parent had {outcome.descriptors:+} "
         f"descriptors (less than {MOST_DESCRIPTORS} is right) and "
         f"{outcome.memory:+.0f} bytes of memory (less than {MOST_MEMORY}).",

@@ -44,12 +44,13 @@ COMMAND = "python3 evidence servers --json docs/evidence.json"
 def update(pages, figures, check=False):
     """
     Put each table between the two markers in its page: `pages` has functions
-    that return the Markdown, given the document in the file `figures`, by the
-    path of the page. With `check`, only see whether the tables are there.
+    that return the Markdown, given the document in the file `figures`, or a
+    list of those in the directory `figures`, by the path of the page. With
+    `check`, only see whether the tables are there.
 
     Raise OverlayError if they aren't, or where they can't be put.
     """
-    document = _document(Path(figures))
+    document = _documents(Path(figures))
     texts = {path: path.read_text(encoding="utf-8") for path in pages}
     new = {
         path: _with_table(path, text, _rendered(pages[path], document, figures))
@@ -65,6 +66,12 @@ def update(pages, figures, check=False):
         if new[path] != text:
             with files.replacing(path) as beside:
                 beside.write_text(new[path], encoding="utf-8")
+
+
+def _documents(figures):
+    if figures.is_dir():
+        return [_document(path) for path in sorted(figures.glob("*.json"))]
+    return _document(figures)
 
 
 def _document(figures):
@@ -172,27 +179,44 @@ def unsafe(document):
     return _table(cases.HEADER, cases.rows())
 
 
-def storm(document):
+def storms(documents):
     """
-    Return what came of storms of forks, as Markdown. `document` is as
-    storm.document() makes it.
+    Return what came of storms of forks, the longest first, as Markdown. Each
+    of `documents` is as storm.document() makes it.
     """
-    header = ("connections", "forks", "threads", "at once", "done meanwhile", "rows")
-    header += ("wrong", "failed", "hung", "lost", "too many", "left", "errors")
+    documents = sorted(
+        documents,
+        key=lambda document: (-document["setups"][0]["forks"], document["command"]),
+    )
+    header = ("run", "connections", "forks", "threads", "at once", "done meanwhile")
+    header += ("rows", "wrong", "failed", "hung", "lost", "too many", "left")
+    header += ("printed", "errors")
+    columns = ("forks", "threads", "alive", "queries", "rows", "wrong", "failed")
+    columns += ("hung", "lost", "strange", "left", "printed")
     lines = [
         [
+            str(number),
             setup["connections"],
-            *(str(setup[name]) for name in ("forks", "threads", "alive", "queries")),
-            *(str(setup[name]) for name in ("rows", "wrong", "failed", "hung")),
-            *(str(setup[name]) for name in ("lost", "strange", "left")),
+            *(str(setup[name]) for name in columns),
             str(sum(setup["errors"].values())),
         ]
+        for number, document in enumerate(documents, 1)
         for setup in document["setups"]
     ]
-    return "\n\n".join([_table(header, lines, right=len(header) - 1), _made(document)])
+    made = [
+        textwrap.fill(
+            _text(_made_with(document)),
+            COLUMNS,
+            initial_indent=f"{number}. ",
+            subsequent_indent="   ",
+            break_on_hyphens=False,
+        )
+        for number, document in enumerate(documents, 1)
+    ]
+    return "\n\n".join([_table(header, lines, right=len(header) - 2), "\n".join(made)])
 
 
-# The functions that return what is in each page, and the file of the figures.
+# The functions that return what is in each page, and where the figures are.
 ALL = (
     (
         {
@@ -203,7 +227,7 @@ ALL = (
         },
         FIGURES,
     ),
-    ({ROOT / "docs" / "storm.md": storm}, ROOT / "docs" / "storm.json"),
+    ({ROOT / "docs" / "storm.md": storms}, ROOT / "docs" / "storm"),
 )
 
 
@@ -217,8 +241,12 @@ def _table(header, lines, right=0):
 
 def _made(document):
     """Return with what `document` was measured, and how to repeat it."""
+    return _filled(f"Printed by {_made_with(document)}.")
+
+
+def _made_with(document):
     made = report.title(document["versions"], document["machine"])
-    return _filled(f"Printed by `{document['command']}` with {made}.")
+    return f"`{document['command']}` with {made}"
 
 
 def cell(setups):

@@ -101,7 +101,8 @@ def _parser():
     parser.add_argument(
         "--driver",
         choices=sorted({name for names in settings.DRIVERS.values() for name in names}),
-        help="the driver, where a database has several (default: psycopg, mysqlclient)",
+        help="the driver, where a database has several (default: psycopg, in its "
+        "binary implementation, and mysqlclient)",
     )
     parser.add_argument(
         "--pool", action="store_true", help="with a connection pool in our settings"
@@ -128,7 +129,7 @@ def _run(options, rest):
     if options.own:
         rest = [*_fork_tests(version, options.commits), *rest]
     # Without any options, with and without a pool on the same server.
-    pools = [False, True] if driver == "psycopg" and not rest else [False]
+    pools = [False, True] if driver in settings.POOLED and not rest else [False]
     python = settings.python(driver)
     with (
         interrupts.unwinding(),

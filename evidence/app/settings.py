@@ -6,14 +6,11 @@ import os
 SECRET_KEY = "evidence"
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = "app.urls"
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.postgresql",
-        # HOST, PORT, USER, PASSWORD, and NAME.
-        **json.loads(os.environ["EVIDENCE_DATABASE"]),
-        **{
-            "pool": {"OPTIONS": {"pool": True}},
-            "persistent": {"CONN_MAX_AGE": 600},
-        }[os.environ["EVIDENCE_CONNECTIONS"]],
-    }
-}
+
+# ENGINE, HOST, PORT, USER, PASSWORD, NAME, and OPTIONS.
+DATABASE = json.loads(os.environ["EVIDENCE_DATABASE"])
+if os.environ["EVIDENCE_CONNECTIONS"] == "pool":
+    DATABASE["OPTIONS"] = {**DATABASE.get("OPTIONS", {}), "pool": True}
+else:
+    DATABASE["CONN_MAX_AGE"] = 600
+DATABASES = {"default": DATABASE}

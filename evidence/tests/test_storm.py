@@ -11,9 +11,10 @@ import pytest
 
 import evidence.__main__ as command
 from evidence import lifecycle, storm, trial
-from evidence.storm import Outcome, Storm
+from evidence.storm import Outcome, Software, Storm
 from overlay import ROOT, environment
 from overlay.errors import OverlayError
+from overlay.releases import usable
 from overlay.tests.conftest import write
 
 # In seconds.
@@ -23,22 +24,27 @@ SMALL = Storm(forks=6, threads=2, alive=3, seconds=20, seed=1)
 
 GOOD = Outcome(forks=6, queries=50, ended=6, rows=9)
 
-# Instead of app.echo: what becomes of a query in a child and in the parent.
-ECHO = """\
-import os, time
+# Instead of django.db, where `body` is what becomes of a query in a child and
+# in the parent.
+DJANGO = """\
+import contextlib, os, time
 PARENT = os.getpid()
-def echo(token):
+def answer(token):
     time.sleep(0.001)
     in_child = os.getpid() != PARENT
     {body}
-    return {{"token": token}}
-"""
-DJANGO = """\
+    return token
 class ProgrammingError(Exception): pass
+class Cursor:
+    def execute(self, query, arguments):
+        self.answer = answer(*arguments)
+    def fetchone(self):
+        return (self.answer,)
 class Connection:
-    pool = None
     def close(self): pass
-    close_all = close_pool = close
+    close_all = close
+    def cursor(self):
+        return contextlib.nullcontext(Cursor())
 connection = connections = Connection()
 transaction = None
 """
@@ -54,7 +60,7 @@ storm.main(*{storm})
 
 @pytest.fixture
 def stormed(tmp_path):
-    """Return what a small storm tells, with the body of a function echo()."""
+    """Return what a small storm tells, with the `body` of answer()."""
 
     def stormed(body="pass", wanted=SMALL):
         app, told = ROOT / "evidence/app", tmp_path / "told"
@@ -65,11 +71,10 @@ def stormed(tmp_path):
                 "app/__init__.py": "",
                 "app/storm.py": (app / "storm.py").read_text(),
                 "app/telling.py": (app / "telling.py").read_text(),
-                "app/echo.py": ECHO.format(body=body),
                 "django/__init__.py": "def setup(): pass\n",
                 "django/core/__init__.py": "",
                 "django/core/signals.py": "request_started = None\n",
-                "django/db.py": DJANGO,
+                "django/db.py": DJANGO.format(body=body),
             },
         )
         process = subprocess.Popen(
@@ -114,7 +119,7 @@ def test_what_goes_wrong_in_children(stormed, body, field):
     assert getattr(outcome, field) == 6
     assert not outcome.intact(SMALL)
     # The stack of a child that hangs.
-    assert ("in echo" in outcome.log) == (field == "hung")
+    assert ("in answer" in outcome.log) == (field == "hung")
 
 
 def test_what_goes_wrong_in_the_parent(stormed):
@@ -128,7 +133,7 @@ def test_what_goes_wrong_in_the_parent(stormed):
 def test_parent_that_hangs(stormed):
     outcome = stormed("if not in_child: time.sleep(60)", SMALL._replace(seconds=1))
     assert outcome.errors == {"a thread hangs": SMALL.threads}
-    assert "in echo" in outcome.log
+    assert "in answer" in outcome.log
 
 
 def test_time_that_is_too_short(stormed):
@@ -148,6 +153,7 @@ def test_time_that_is_too_short(stormed):
         ({"left": 1}, "1 sessions left"),
         ({"lost": 1}, "1 rows lost"),
         ({"strange": 1}, "1 rows too many"),
+        ({"printed": 1, "log": "a warning"}, "a warning"),
         ({"descriptors": 0.06}, "had +0.06 descriptors"),
         ({"memory": 17000.0}, "+17000 bytes of memory"),
         ({"errors": {"OperationalError: x": 2}}, "2 x OperationalError: x"),
@@ -163,20 +169,54 @@ def test_status_and_report(monkeypatch, capsys, tmp_path, changes, words):
 
     monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
     monkeypatch.setattr(storm, "outcome", outcome)
+    options = ["--stock", "--pool", "--driver=psycopg-c", "--dev"]
     status = command.main(
-        ["storm", "--forks=6", "--stock", "--pool", "--seed=7", f"--json={file}"]
+        ["storm", "--forks=6", "--seed=7", *options, f"--json={file}"]
     )
     assert status == int(bool(changes))
     written = json.loads(file.read_text())
     assert written["command"] == (
         "python3 evidence storm --forks=6 --threads=4 --alive=8 --seconds=60 --seed=7 "
-        "--pool --stock"
+        "--driver=psycopg-c --dev --pool --stock"
     )
     assert [setup["connections"] for setup in written["setups"]] == ["pool"]
     ((wanted, *rest),) = asked
     assert wanted == Storm(forks=6, seed=7)
-    assert rest[:2] == [trial.POOL, trial.STOCK]
+    software = Software("embedded", "psycopg-c", dev=True)
+    assert rest == [trial.POOL, trial.STOCK, usable(), software]
     assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options, software, kinds",
+    [
+        ([], Software(), ["pool", "persistent"]),
+        (["--persistent"], Software(), ["persistent"]),
+        (["--driver=psycopg2"], Software(driver="psycopg2"), ["persistent"]),
+        (
+            ["--database=mariadb"],
+            Software("mariadb", "mysqlclient"),
+            ["persistent"],
+        ),
+    ],
+)
+def test_connections_are_what_the_driver_has(monkeypatch, options, software, kinds):
+    asked = []
+
+    def outcome(wanted, connections, django, version, software):
+        asked.append((connections, software))
+        return GOOD
+
+    monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
+    monkeypatch.setattr(storm, "outcome", outcome)
+    assert command.main(["storm", "--forks=6", *options]) == 0
+    assert asked == [(kind, software) for kind in kinds]
+
+
+def test_pool_that_the_driver_has_not(monkeypatch, capsys):
+    monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
+    assert command.main(["storm", "--pool", "--database=mariadb"]) == 1
+    assert "A pool needs PostgreSQL with psycopg 3" in capsys.readouterr().err
 
 
 def test_rows():
@@ -211,13 +251,27 @@ def test_bad_input(arguments, words, capsys):
     assert words in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_storm_that_does_not_start(tmp_path):
-    (tmp_path / "log").write_text("one\nNo module named 'django'\n")
+@pytest.fixture
+def run(tmp_path):
+    """A trial of which nothing is there."""
+    environ = {"EVIDENCE_TOLD": str(tmp_path / "told"), "PYTHONPATH": str(tmp_path)}
+    deadline = time.monotonic() + DEADLINE
+    python = sys.executable
+    return lifecycle.Trial(python, 0, False, deadline, tmp_path, environ, None)
+
+
+def test_storm_that_does_not_start(run):
+    run.log.write_text("one\nNo module named 'django'\n")
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait(DEADLINE)
-    environ = {"EVIDENCE_TOLD": str(tmp_path / "told")}
-    run = lifecycle.Trial(
-        None, 0, False, time.monotonic() + DEADLINE, tmp_path, environ, None
-    )
     with pytest.raises(OverlayError, match=r"\(No module named 'django'\)"):
         storm._told(run, process)
+
+
+def test_queries_that_can_not_be_run(run, monkeypatch):
+    with pytest.raises(OverlayError, match=r"\(.*No module named 'app'\)"):
+        storm._rows(run, "SELECT 1")
+    write(run.directory, {"app/rows.py": "import time; time.sleep(60)"})
+    monkeypatch.setattr(storm, "ROWS", 1)
+    with pytest.raises(OverlayError, match="SELECT 1 did not end in 1 s"):
+        storm._rows(run, "SELECT 1")

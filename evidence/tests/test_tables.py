@@ -148,21 +148,44 @@ def test_unsafe():
     )
 
 
-def test_storm():
-    one = storm.Outcome(forks=6, queries=50, ended=6, rows=9, errors={"x": 2, "y": 1})
-    two = one._replace(errors={}, versions={"Django": "6.1.3"}, log="secret")
+def stormed(forks, command="python3 evidence storm"):
+    """Return what a storm writes, as it is read again."""
+    one = storm.Outcome(forks=forks, queries=50, ended=forks, rows=9)
+    two = one._replace(errors={"x": 2, "y": 1}, versions={"Django": "6.1.3"}, log="!")
     outcomes = {("pool", "fork"): two, ("persistent", "fork"): one}
     machine = {"cores": 2, "CPU": "small"}
-    wanted = storm.Storm(forks=6, threads=2)
-    made = storm.document(wanted, outcomes, machine, "python3 evidence storm")
-    assert "secret" not in report.text(made)
-    lines = tables.storm(json.loads(report.text(made))).splitlines()
-    assert lines[0].startswith("| connections | forks | threads | at once |")
-    assert lines[2:4] == [
-        "| pool | 6 | 2 | 8 | 50 | 9 | 0 | 0 | 0 | 0 | 0 | 0 | 0 |",
-        "| persistent | 6 | 2 | 8 | 50 | 9 | 0 | 0 | 0 | 0 | 0 | 0 | 3 |",
+    wanted = storm.Storm(forks=forks, threads=2)
+    text = report.text(storm.document(wanted, outcomes, machine, command))
+    assert "!" not in text
+    return json.loads(text)
+
+
+def test_storms(tmp_path):
+    lines = tables.storms([stormed(6), stormed(70, "python3 -x")]).splitlines()
+    assert lines[0].startswith("| run | connections | forks | threads | at once |")
+    assert lines[2:6] == [
+        "| 1 | pool | 70 | 2 | 8 | 50 | 9 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 3 |",
+        "| 1 | persistent | 70 | 2 | 8 | 50 | 9 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 |",
+        "| 2 | pool | 6 | 2 | 8 | 50 | 9 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 3 |",
+        "| 2 | persistent | 6 | 2 | 8 | 50 | 9 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 |",
     ]
-    assert "`python3 evidence storm` with Django 6.1.3; 2 cores" in lines[-1]
+    assert lines[-2:] == [
+        "1. `python3 -x` with Django 6.1.3; 2 cores, small",
+        "2. `python3 evidence storm` with Django 6.1.3; 2 cores, small",
+    ]
+
+
+def test_figures_in_a_directory(files, tmp_path):
+    page, _ = files
+    directory = tmp_path / "storms"
+    directory.mkdir()
+    for forks in (6, 70):
+        (directory / f"{forks}.json").write_text(json.dumps(stormed(forks)))
+    tables.update({page: tables.storms}, directory)
+    assert page.read_text().count("| persistent | 70 |") == 1
+    (directory / "6.json").write_text("{}")
+    with pytest.raises(OverlayError, match="storms is not what a run writes"):
+        tables.update({page: tables.storms}, directory)
 
 
 def test_pages_are_written_all_or_none(files, tmp_path):
