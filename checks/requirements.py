@@ -46,6 +46,8 @@ RUNTESTS = [
     *DJANGO_TESTS,
     *environment.TESTS,
     *REPORT,
+    # For checks.model.
+    "hypothesis==6.170.17",
     # For the tests of the report, in Chromium.
     "selenium==4.51.0",
 ]

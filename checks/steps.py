@@ -36,7 +36,7 @@ def main(arguments=None):
     parser.add_argument(
         "--kill",
         metavar="N",
-        type=int,
+        type=console.up_to(999),
         help="run it again for every Nth line, and kill the parent there",
     )
     return console.run("steps", _check, parser.parse_args(arguments))

@@ -101,7 +101,9 @@ def _parser():
             "what the threads' dice start from (default: another one each time)",
         ),
     ):
-        group.add_argument(f"--{name}", metavar="N", type=_up_to(most), help=text)
+        group.add_argument(
+            f"--{name}", metavar="N", type=console.up_to(most), help=text
+        )
     kinds = group.add_mutually_exclusive_group()
     kinds.add_argument("--pool", action="store_true", help="with a pool only")
     kinds.add_argument(
@@ -126,17 +128,6 @@ def _parser():
         help="in Python's development mode, which checks memory and warns more",
     )
     return parser
-
-
-def _up_to(most):
-    def number(text):
-        if not text.isdecimal() or not 0 < int(text) <= most:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a number from 1 to {most}"
-            )
-        return int(text)
-
-    return number
 
 
 def _run(options):

@@ -1,5 +1,6 @@
-"""What the commands say to their user."""
+"""What the commands say to their user, and take from them."""
 
+import argparse
 import sys
 
 from overlay.errors import OverlayError
@@ -26,3 +27,16 @@ def run(name, command, *args):
     except KeyboardInterrupt:
         say(f"{name}: interrupted")
         return 130
+
+
+def up_to(most):
+    """Return a type for argparse: the numbers from 1 to `most`."""
+
+    def number(text):
+        if not text.isdecimal() or not 0 < int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number from 1 to {most}"
+            )
+        return int(text)
+
+    return number
