@@ -593,12 +593,14 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         self.assertIs(pool.closed, False)
 
     def test_idle_connections_descriptors(self):
-        self.session()
         pool = self.connection.pool
         idle = [pool.getconn() for _ in range(2)]
         for raw in idle:
             pool.putconn(raw)
-        self.check_descriptors(self.connection.connection, *idle)
+        # No other connection is inherited.
+        connections.close_all()
+        self.default.close()
+        self.check_descriptors(*idle)
         self.session()
 
     def test_unused_pool(self):
