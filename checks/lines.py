@@ -41,15 +41,16 @@ def code(source):
 
 
 def added(old, new):
-    """Return how many lines of code the source `new` has beyond `old`."""
+    """Return the numbers of the lines of code that `new` has beyond `old`."""
     lines = code(new)
     matcher = SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False)
-    return sum(
-        number in lines
+    return {
+        number
         for tag, _, _, start, end in matcher.get_opcodes()
         if tag in ("insert", "replace")
         for number in range(start + 1, end + 1)
-    )
+        if number in lines
+    }
 
 
 def _count(arguments):
@@ -65,7 +66,7 @@ def _count(arguments):
 
     def beyond(theirs, ours):
         return {
-            path: added((theirs(path) or b"").decode(), content.decode())
+            path: len(added((theirs(path) or b"").decode(), content.decode()))
             for path, content in ours.items()
         }
 

@@ -81,6 +81,13 @@ def _parser():
         help="run them on the fork's first N commits alone (default: on all)",
     )
     parser.add_argument(
+        "--checkout",
+        metavar="DIR",
+        type=Path,
+        help="run them in a checkout, as it was edited there (default: in one of what "
+        "is in this repository)",
+    )
+    parser.add_argument(
         "--own",
         action="store_true",
         help="run the tests that the fork adds, and no other",
@@ -112,6 +119,16 @@ def _parser():
 
 def _run(options, rest):
     version = usable(options.django)
+    if options.checkout:
+        if options.django or options.stock or options.commits:
+            raise OverlayError(
+                "--checkout is what it is: leave out --django, --stock, and --commits."
+            )
+        if not (options.checkout / "tests/runtests.py").is_file():
+            raise OverlayError(
+                f"{options.checkout} is no checkout of Django: name one, as python3 -m "
+                "overlay checkout makes it."
+            )
     named = options.settings
     if named and (options.database or options.driver or options.pool):
         raise OverlayError(
@@ -133,7 +150,11 @@ def _run(options, rest):
     python = settings.python(driver)
     with (
         interrupts.unwinding(),
-        trees.tree(version, options.stock, options.commits) as tree,
+        (
+            contextlib.nullcontext(options.checkout.resolve())
+            if options.checkout
+            else trees.tree(version, options.stock, options.commits)
+        ) as tree,
         (
             _named(named, tree)
             if named

@@ -154,7 +154,14 @@ def fork():
 
 
 def fork_in_thread():
-    return in_thread(fork)
+    def run():
+        try:
+            return fork()
+        except SystemExit:
+            # The end of a thread isn't that of a process whose pool has some.
+            os._exit(0)
+
+    return in_thread(run)
 
 
 def fork_in_c():

@@ -4,13 +4,15 @@ Query and fork as asked for:
     python -W ignore faults.py DATABASE
 
 DATABASE is JSON, as in Django's DATABASES. Each line of standard input is one
-of `parent`, `fork`, and `child`, to query in this process, to fork, and to
-query in the child. Each prints a line: who it was, and the server's session
-and the socket on which it was answered, or the error.
+of `parent`, `fork`, `child`, and `threadless`, to query in this process, to
+fork, to query in the child, and to let the child start no thread. Each prints
+a line: who it was, and the server's session and the socket on which it was
+answered, or the error.
 """
 
 import json
 import os
+import resource
 import signal
 import sys
 
@@ -19,6 +21,8 @@ from django.conf import settings
 
 # In seconds.
 DEADLINE = 60
+
+NOBODY = 65534
 
 settings.configure(DATABASES={"default": json.loads(sys.argv[1])})
 django.setup()
@@ -35,11 +39,19 @@ def query(name, number):
             answer, session = cursor.fetchone()
         socket = os.fstat(connection.connection.fileno()).st_ino
         said = f"{session}/{socket}" if int(answer) == number else "wrong"
-    except Error as error:
+    except (Error, RuntimeError) as error:
         said = type(error).__name__
     # As at the end of a request.
     close_old_connections()
     print(name, said, flush=True)
+
+
+def end_threads():
+    """Let this process start no thread, which root always may."""
+    if os.getuid() == 0:
+        os.setuid(NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    print("child threadless", flush=True)
 
 
 def main(name, lines):
@@ -54,9 +66,11 @@ def main(name, lines):
             os.close(reader)
             child = open(writer, "w")
             print("forked", pid, flush=True)
-        elif command.strip() == "child" and name == "parent":
+        elif command.strip() in ("child", "threadless") and name == "parent":
             child.write(command)
             child.flush()
+        elif command.strip() == "threadless":
+            end_threads()
         else:
             query(name, number)
 

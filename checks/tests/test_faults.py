@@ -57,7 +57,7 @@ def running(request, monkeypatch):
             parameters["NAME"] = ""
         yield types.SimpleNamespace(
             server=server,
-            parameters=parameters,
+            parameters=parameters | options,
             command=[python, "-W", "ignore", SCRIPT, json.dumps(parameters | options)],
             environ={"PYTHONPATH": str(tree)},
         )
@@ -201,6 +201,36 @@ def test_server(running, fault, when):
             assert do("parent") not in (session, child)
         # Both go on as ever.
         assert is_session(do("child")) and is_session(do("parent"))
+
+
+@pytest.mark.parametrize("running", SERVERS, indirect=True)
+def test_no_null_device(running):
+    """The child's copies of its parent's sockets stay, but aren't used."""
+    if os.geteuid():
+        pytest.skip("A mount needs root.")
+    hide = 'mount -t tmpfs none /dev && exec "$0" "$@"'
+    running.command[:0] = ["unshare", "--mount", "sh", "-c", hide]
+    with script(running) as do:
+        session = do("parent")
+        do("fork")
+        assert is_session(child := do("child")) and child != session
+        assert do("parent") == session
+
+
+# Where nobody may connect.
+@pytest.mark.parametrize("running", ["persistent", "pool"], indirect=True)
+def test_no_thread(running):
+    """A pool can't be had then, and any other connection can."""
+    with script(running) as do:
+        session = do("parent")
+        do("fork")
+        do("threadless")
+        child = do("child")
+        if "pool" in running.parameters.get("OPTIONS", {}):
+            assert child == "RuntimeError"
+        else:
+            assert is_session(child) and child != session
+        assert do("parent") == session
 
 
 @pytest.mark.parametrize("running", SERVERS, indirect=True)

@@ -40,6 +40,8 @@ def run(*arguments):
         (["--database=mariadb", "--driver=psycopg"], "psycopg is no driver for"),
         (["--pool", "--settings=test_sqlite"], "--database, --driver, and --pool are"),
         (["--settings=missing.settings", "dispatch"], "There is no module missing"),
+        (["--checkout=missing", "dispatch"], "missing is no checkout of Django"),
+        (["--checkout=.", "--stock"], "--checkout is what it is: leave out"),
     ],
 )
 def test_bad_input_is_one_line(arguments, line):
@@ -73,6 +75,14 @@ def test_our_options_are_not_django_s(runtests):
     assert rest == "backends -v2 --parallel 2 --sto -k a".split()
     assert options.stock and options.pool
     assert (options.django, options.settings) == ("5.2.19", "x")
+
+
+def test_checkout(runtests, monkeypatch, tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/runtests.py").write_text("raise SystemExit(7)")
+    monkeypatch.setattr(runtests.environment, "bootstrap", lambda *arguments: None)
+    arguments = ["--database=sqlite", "--checkout", str(tmp_path), "dispatch"]
+    assert runtests.main(arguments) == 7
 
 
 @pytest.mark.parametrize("version", releases.RELEASES)
