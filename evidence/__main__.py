@@ -19,7 +19,7 @@ from overlay.releases import usable  # noqa: E402
 
 # In seconds, for all of it, and what is left for the set-ups at least where
 # the environments had to be made first, and slowly.
-LIMITS = {"quick": (180, 60), "servers": (900, 600)}
+LIMITS = {"quick": (180, 60), "servers": (1200, 900)}
 TABLES, UNSAFE, STORM = "tables", "unsafe", "storm"
 # The options of what isn't one of these, and of those.
 REPORTS = {"django", "html", "json", "only"}

@@ -8,7 +8,15 @@ from rich.progress import Progress
 from checks import requirements, trees
 from checks.databases import postgresql
 from evidence import facts, trial
-from evidence.servers import celery, controls, django_tests, forking, gunicorn, uwsgi
+from evidence.servers import (
+    celery,
+    controls,
+    django_tests,
+    forking,
+    gunicorn,
+    queues,
+    uwsgi,
+)
 from overlay import environment
 from overlay.errors import OverlayError
 
@@ -16,6 +24,7 @@ SERVERS = [
     *gunicorn.SERVERS,
     *uwsgi.SERVERS,
     *celery.SERVERS,
+    *queues.SERVERS,
     *forking.SERVERS,
     *django_tests.SERVERS,
     *controls.SERVERS,

@@ -1,0 +1,1 @@
+"""An application with jobs, which queries the database when it is loaded."""
