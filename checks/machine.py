@@ -33,8 +33,7 @@ PATIENCE, NOTICE = 30, 5
 # How many processes there are at most, and how much they do in an example.
 MOST, STEPS = 6, 30
 
-# How connections are kept, and the engine.
-POSTGRESQL = {"ENGINE": "django.db.backends.postgresql"}
+# How connections are kept, and where they aren't PostgreSQL's.
 POOL = {"min_size": 0, "max_size": 4, "timeout": 10}
 KINDS = {
     "persistent": {"CONN_MAX_AGE": None},
@@ -303,6 +302,8 @@ def rules(kind, start, observe):
         def done(self, process, *command):
             answer = process.say(*command)
             assert "error" not in answer, answer
+            if answer["session"] is not None:
+                self.owned(process, answer["session"])
             return answer["answer"]
 
         @rule(process=processes)

@@ -22,7 +22,7 @@ from overlay.releases import usable  # noqa: E402
 LIMITS = {"quick": (180, 60), "servers": (1200, 900)}
 TABLES, UNSAFE, STORM = "tables", "unsafe", "storm"
 # The options of what isn't one of these, and of those.
-REPORTS = {"django", "html", "json", "only"}
+REPORTS = {"django", "html", "json", "only", "tls"}
 NUMBERS = ("forks", "threads", "alive", "seconds", "seed")
 SOFTWARE = ("database", "driver", "dev")
 OPTIONS = {
@@ -85,6 +85,11 @@ def _parser():
         metavar="VERSION",
         help="the release (default: the newest of those kept here that this Python "
         "runs)",
+    )
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        help="on Debian's PostgreSQL, over TLS (default: on that of a package)",
     )
     parser.add_argument("--html", metavar="FILE", help="write the report to FILE")
     parser.add_argument("--json", metavar="FILE", help="keep the figures in FILE")
@@ -165,6 +170,7 @@ def _run(options):
             version,
             quick,
             lambda: max(started + total, time.monotonic() + left),
+            options.tls,
         )
         document = report.document(
             servers, setups, results, versions, facts.machine(), _command(options)
@@ -237,7 +243,8 @@ def _command(options):
     """Return what repeats the run."""
     only = [argument for name in options.only for argument in ("--only", name)]
     django = ["--django", options.django] if options.django else []
-    return shlex.join(["python3", "evidence", options.what, *only, *django])
+    tls = ["--tls"] * options.tls
+    return shlex.join(["python3", "evidence", options.what, *only, *django, *tls])
 
 
 if __name__ == "__main__":

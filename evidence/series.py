@@ -51,11 +51,11 @@ def chosen(only=(), quick=False):
     return found
 
 
-def measured(servers, version, quick, deadline):
+def measured(servers, version, quick, deadline, tls=False):
     """
     Run the set-ups of `servers` with Django `version`, with pools only if
     `quick`, until `deadline()`, a time of time.monotonic(), which is called
-    when everything is installed.
+    when everything is installed; with `tls`, on Debian's PostgreSQL over TLS.
 
     Return the Setups, the Results of those for which there was time, and the
     versions of all that they consist of.
@@ -64,7 +64,7 @@ def measured(servers, version, quick, deadline):
     wanted = trial.setups(servers, kinds)
     by_django, names = djangos(version)
     pythons = _interpreters(servers)
-    with postgresql.embedded(tcp=True) as database:
+    with postgresql.debian() if tls else postgresql.embedded(tcp=True) as database:
         versions = facts.versions(*names, database)
         for packages, python in pythons.items():
             if not isinstance(python, OverlayError):

@@ -6,7 +6,8 @@ Do what checks.model says, in a process whose children do so as well:
 DATABASE is JSON, as in Django's DATABASES. Each process connects to the Unix
 socket ADDRESS, introduces itself by its id, and takes commands, which are
 lists in lines of JSON: the name of a function below and its arguments. It
-answers what the function returns, or the name of the error.
+answers what the function returns and the session that it has then, or the name
+of the error.
 """
 
 import json
@@ -52,6 +53,13 @@ def session(wrapper=connection):
     if any(wrapper.connection is each for each in inherited):
         return "its parent's"
     return f"{os.getpid()}" if wrapper.vendor == "sqlite" else number
+
+
+def held():
+    """Return the session that the connection has, without a query, if any."""
+    raw = connection.connection
+    if raw is not None and connection.vendor == "postgresql" and not raw.closed:
+        return raw.info.backend_pid
 
 
 def in_thread(func, *args):
@@ -207,7 +215,7 @@ def obey():
             signal.alarm(PATIENCE)
             name, *arguments = json.loads(line)
             try:
-                answer = {"answer": globals()[name](*arguments)}
+                answer = {"answer": globals()[name](*arguments), "session": held()}
             except Error as error:
                 answer = {"error": type(error).__name__}
             signal.alarm(0)

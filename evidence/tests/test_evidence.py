@@ -366,14 +366,14 @@ def test_status(run, capsys):
 
 def test_files(run, tmp_path):
     file, page = tmp_path / "figures.json", tmp_path / "report.html"
-    options = ["--only", "gunicorn sync", "--only", "multi"]
+    options = ["--only", "gunicorn sync", "--only", "multi", "--tls"]
     assert run(results(), *options, "--json", str(file), "--html", str(page)) == 0
     document = json.loads(file.read_text())
     assert document["proven"] is True
     assert document["versions"] == VERSIONS
     assert document["machine"] == MACHINE
     assert document["command"] == (
-        "python3 evidence quick --only 'gunicorn sync' --only multi"
+        "python3 evidence quick --only 'gunicorn sync' --only multi --tls"
     )
     assert document["setups"][0] == {
         "server": "gunicorn sync",
@@ -501,6 +501,7 @@ def test_unsafe_without_redis(monkeypatch, capsys):
         ["--check"],
         ["servers", "--check"],
         ["unsafe", "--html", "x"],
+        ["storm", "--tls"],
         ["tables", "--json", "x"],
     ],
 )
