@@ -38,7 +38,7 @@ LEGEND = "With a pool and with persistent connections, together. " + report.lege
     "wrong", "failed", "hung", "shared", "parent", "workaround", mark="*"
 )
 
-COMMAND = "python3 evidence servers --json docs/evidence.json"
+COMMAND = "python3 evidence servers, or storm, --json"
 
 
 def update(pages, figures, check=False):
@@ -79,7 +79,7 @@ def _document(figures):
         return json.loads(figures.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise OverlayError(
-            f"{os.path.relpath(figures)} is missing: run {COMMAND}."
+            f"{os.path.relpath(figures)} is missing: run {COMMAND} with it."
         ) from None
     except ValueError:
         raise _unreadable(figures) from None
@@ -94,7 +94,7 @@ def _rendered(render, document, figures):
 
 def _unreadable(figures):
     return OverlayError(
-        f"{os.path.relpath(figures)} is not what a run writes: run {COMMAND}."
+        f"{os.path.relpath(figures)} is not what a run writes: run {COMMAND} with it."
     )
 
 
@@ -227,6 +227,7 @@ ALL = (
         },
         FIGURES,
     ),
+    ({ROOT / "docs" / "queues.md": outcomes}, ROOT / "docs" / "queues.json"),
     ({ROOT / "docs" / "storm.md": storms}, ROOT / "docs" / "storm"),
 )
 
