@@ -20,11 +20,14 @@ from pathlib import Path
 
 from checks import requirements
 from checks.model import CLOSE, Process
-from overlay import ROOT, console, environment, interrupts
+from overlay import BUILD, ROOT, console, environment, interrupts
 from overlay.errors import OverlayError
 from overlay.releases import usable
 
 ACTOR = ROOT / "checks/scripts/actor.py"
+
+# Where it keeps what it knows of this repository, else in it.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(BUILD / "hypothesis"))
 
 # In seconds: for an answer, and until the server has noticed that a process is
 # gone.

@@ -19,6 +19,7 @@ from checks.databases import mariadb, postgresql, serving
 from checks.tests.conftest import there
 from evidence.sessions import parameters as psycopg_parameters
 from overlay import ROOT, releases
+from overlay.errors import OverlayError
 
 SCRIPT = ROOT / "checks/scripts/faults.py"
 
@@ -203,13 +204,19 @@ def test_server(running, fault, when):
         assert is_session(do("child")) and is_session(do("parent"))
 
 
+def hiding_devices():
+    """Return the command that runs another one where /dev is empty."""
+    hide = 'mount --make-private /dev && mount -t tmpfs none /dev && exec "$0" "$@"'
+    command = ["unshare", "--mount", "--propagation=unchanged", "sh", "-c", hide]
+    if os.geteuid() or subprocess.call([*command, "true"]):
+        raise OverlayError("A root that may mount is not on this machine: install it.")
+    return command
+
+
 @pytest.mark.parametrize("running", SERVERS, indirect=True)
 def test_no_null_device(running):
     """The child's copies of its parent's sockets stay, but aren't used."""
-    if os.geteuid():
-        pytest.skip("A mount needs root.")
-    hide = 'mount -t tmpfs none /dev && exec "$0" "$@"'
-    running.command[:0] = ["unshare", "--mount", "sh", "-c", hide]
+    running.command[:0] = there(hiding_devices)
     with script(running) as do:
         session = do("parent")
         do("fork")

@@ -3,7 +3,7 @@
 import pytest
 
 from checks import machine
-from overlay import environment
+from overlay import ROOT, environment
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +13,7 @@ def bootstrap(monkeypatch):
 
 def test_fork(capsys):
     assert machine.main(["--examples", "200"]) == 0
+    assert not (ROOT / ".hypothesis").exists()
     out = capsys.readouterr().out
     for kind in machine.KINDS:
         assert f"{kind}: 66 examples are as the model says." in out

@@ -457,7 +457,7 @@ def database():
 @pytest.mark.parametrize("server", series.SERVERS, ids=lambda server: server.name)
 def test_server_that_does_not_start(server, database, tmp_path):
     """As in an environment without anything."""
-    if "Redis" in server.name or server in queues.SERVERS:
+    if "Redis" in server.name or queues.REDIS in server.packages:
         there(serving.program, "redis-server", "redis-server")
     setup = trial.Setup(server.name, trial.POOL, trial.STOCK)
     python = Path(sys.executable)
