@@ -19,7 +19,7 @@ from overlay.releases import usable
 SCRIPT = ROOT / "checks/scripts/steps.py"
 
 # In seconds, for one run of it.
-TIMEOUT = 180
+TIMEOUT = 400
 
 # The steps of a pool's life that there are at least.
 FEWEST = 300
