@@ -13,7 +13,7 @@ from evidence import sessions
 PACKAGES = """
 import importlib.metadata, json
 print(json.dumps({
-    package.name.lower(): package.version
+    package.name.lower().replace("_", "-"): package.version
     for package in importlib.metadata.distributions()
 }))
 """

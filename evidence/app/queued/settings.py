@@ -19,10 +19,10 @@ DRAMATIQ_BROKER = {
     "OPTIONS": {"url": REDIS},
 }
 DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
-TASKS = {"default": {"BACKEND": "steady_queue.backend.SteadyQueueBackend"}}
 if "steady_queue" in INSTALLED_APPS:
     from steady_queue.configuration import Configuration
 
+    TASKS = {"default": {"BACKEND": "steady_queue.backend.SteadyQueueBackend"}}
     STEADY_QUEUE = Configuration.Options(
         workers=[Configuration.Worker(processes=4, threads=1)], recurring_tasks=[]
     )
