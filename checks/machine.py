@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 from checks import requirements
 from checks.model import CLOSE, Process
@@ -131,12 +130,13 @@ def _database(kind):
     import psycopg
 
     from checks.databases import postgresql
-    from evidence.sessions import parameters
 
     query = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s)"
     with (
         postgresql.embedded() as database,
-        psycopg.connect(**parameters(database), autocommit=True) as connection,
+        psycopg.connect(
+            **postgresql.parameters(database), autocommit=True
+        ) as connection,
     ):
         connection.execute("CREATE TABLE model (key integer)")
         try:
@@ -162,17 +162,15 @@ def _zygote(tree, database):
         listener.bind(f"{directory}/socket")
         listener.listen(MOST)
         listener.settimeout(PATIENCE)
-        log = Path(directory, "log")
-        with open(log, "wb") as output:
-            zygote = subprocess.Popen(
-                [sys.executable, "-W", "ignore", ACTOR, json.dumps(database)]
-                + [listener.getsockname()],
-                env={"PYTHONPATH": str(tree)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        zygote = subprocess.Popen(
+            [sys.executable, "-W", "ignore", ACTOR, json.dumps(database)]
+            + [listener.getsockname()],
+            env={"PYTHONPATH": str(tree)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         pids, files = [], []
 
         def accept():
@@ -213,6 +211,8 @@ def _zygote(tree, database):
             yield example
         finally:
             end(0)
+            # It may never have come to say its id.
+            zygote.kill()
             zygote.wait()
 
 

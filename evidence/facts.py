@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from evidence import sessions
+from checks.databases import postgresql
 
 PACKAGES = """
 import importlib.metadata, json
@@ -55,7 +55,7 @@ def machine():
 
 
 def _postgresql(database):
-    with psycopg.connect(**sessions.parameters(database)) as connection:
+    with psycopg.connect(**postgresql.parameters(database)) as connection:
         return connection.execute("SHOW server_version").fetchone()[0]
 
 

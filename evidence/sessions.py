@@ -6,6 +6,8 @@ import os
 import psutil
 import psycopg
 
+from checks.databases import postgresql
+
 
 def holders(leader, database):
     """
@@ -14,7 +16,7 @@ def holders(leader, database):
 
     `database` is a dict as in Django's DATABASES, of a server on TCP.
     """
-    with psycopg.connect(**parameters(database)) as connection:
+    with psycopg.connect(**postgresql.parameters(database)) as connection:
         sessions = dict(
             connection.execute(
                 "SELECT client_port, pid FROM pg_stat_activity "
@@ -35,17 +37,3 @@ def holders(leader, database):
                     sessions[port] for port in ports & set(sessions)
                 )
     return held
-
-
-def parameters(database):
-    """Return the parameters of psycopg's connect() for `database`."""
-    return {
-        parameter: database[name]
-        for parameter, name in (
-            ("host", "HOST"),
-            ("port", "PORT"),
-            ("user", "USER"),
-            ("password", "PASSWORD"),
-            ("dbname", "NAME"),
-        )
-    }

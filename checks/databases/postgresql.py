@@ -136,6 +136,20 @@ def debian():
             }
 
 
+def parameters(database):
+    """Return the parameters of psycopg's connect() for `database`."""
+    return {
+        parameter: database[name]
+        for parameter, name in (
+            ("host", "HOST"),
+            ("port", "PORT"),
+            ("user", "USER"),
+            ("password", "PASSWORD"),
+            ("dbname", "NAME"),
+        )
+    }
+
+
 def _named(variables):
     import psycopg
 

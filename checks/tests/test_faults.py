@@ -17,7 +17,6 @@ import pytest
 from checks import settings, trees
 from checks.databases import mariadb, postgresql, serving
 from checks.tests.conftest import there
-from evidence.sessions import parameters as psycopg_parameters
 from overlay import ROOT, releases
 from overlay.errors import OverlayError
 
@@ -128,7 +127,7 @@ def frozen(running):
 
 
 def connect(running):
-    parameters = psycopg_parameters(running.parameters)
+    parameters = postgresql.parameters(running.parameters)
     return psycopg.connect(**parameters, autocommit=True)
 
 

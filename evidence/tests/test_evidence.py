@@ -524,7 +524,7 @@ def test_holders(database):
             print(connection.info.backend_pid, child, flush=True)
         time.sleep(60)
         """,
-        json.dumps(sessions.parameters(database)),
+        json.dumps(postgresql.parameters(database)),
     )
     try:
         session, child = map(int, process.stdout.readline().split())
