@@ -68,6 +68,8 @@ def _check(options):
         print(line)
     if not wrong and number < FEWEST:
         raise OverlayError(f"A pool's life has {number} steps, and {FEWEST} are usual.")
+    if not wrong and lines[-1] != "parent: ok":
+        raise OverlayError("The parent did not come to its end.")
     return int(bool(wrong))
 
 

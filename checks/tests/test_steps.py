@@ -36,6 +36,15 @@ def test_what_is_wrong_is_said(monkeypatch, capsys, lines, said):
     assert capsys.readouterr().out.splitlines()[-1] == said
 
 
+def test_parent_that_does_not_come_to_its_end(monkeypatch, capsys):
+    lines = [f"opening: pool.py:{number}: ok" for number in range(steps.FEWEST)]
+    monkeypatch.setattr(steps, "_run", lambda *arguments: lines)
+    assert steps.main([]) == 1
+    assert "The parent did not come to its end" in capsys.readouterr().err
+    lines.append("parent: ok")
+    assert steps.main([]) == 0
+
+
 def test_steps_that_are_missing(monkeypatch, capsys):
     monkeypatch.setattr(steps, "_run", lambda *arguments: ["opening: pool.py:1: ok"])
     assert steps.main([]) == 1
