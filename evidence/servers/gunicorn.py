@@ -1,5 +1,6 @@
 """gunicorn with --preload, and its workers."""
 
+import signal
 import socket
 
 from evidence import lifecycle
@@ -11,10 +12,15 @@ WORKAROUND = "post_fork"
 # Each worker is replaced that often, in requests.
 REPLACED = ["--max-requests", "30", "--max-requests-jitter", "10"]
 
+# https://gunicorn.org/signals/
+RELOADED = "Half-way, SIGHUP has it replace all its workers."
+UPGRADED = "Half-way, SIGUSR2 has it start another parent, with workers of its own."
 
-def _answers(trial, worker, application="app.wsgi", *options):
+
+def _answers(trial, worker, application="app.wsgi", *options, renewed=None):
     listener = socket.create_server(("127.0.0.1", 0))
-    command = [trial.python, "-m", "gunicorn", application, "--preload"]
+    # As a command, since it starts itself anew by that.
+    command = [trial.python.with_name("gunicorn"), application, "--preload"]
     command += ["--worker-class", worker, "--workers", lifecycle.WORKERS, *options]
     config = "gunicorn_gevent" if worker == "gevent" else "gunicorn"
     command += ["--config", f"python:app.{config}", *REPLACED]
@@ -32,20 +38,37 @@ def _answers(trial, worker, application="app.wsgi", *options):
         listener.close()
         lifecycle.before_fork(trial, process)
         lifecycle.wait_for_log(trial, process, "Booting worker")
-        yield from lifecycle.requested(trial, process, address)
+        for number, answer in enumerate(lifecycle.requested(trial, process, address)):
+            if number == trial.tokens // 2 and renewed:
+                renewed(trial, process)
+            yield answer
 
 
-def _server(name, packages, *arguments):
+def _reloaded(trial, process):
+    """Have `process` replace its workers."""
+    process.send_signal(signal.SIGHUP)
+
+
+def _upgraded(trial, process):
+    """Have `process` start one like itself, which has workers of its own."""
+    process.send_signal(signal.SIGUSR2)
+    lifecycle.wait_for_log(trial, process, "Starting gunicorn", 2)
+
+
+def _server(name, packages, *arguments, note="", **options):
     return Server(
         f"gunicorn {name}",
         (*PACKAGES, *packages),
-        lambda trial: _answers(trial, *arguments),
+        lambda trial: _answers(trial, *arguments, **options),
         WORKAROUND,
+        note=note,
     )
 
 
 SERVERS = [
     _server("sync", (), "sync"),
+    _server("reloaded", (), "sync", renewed=_reloaded, note=RELOADED),
+    _server("upgraded", (), "sync", renewed=_upgraded, note=UPGRADED),
     _server("gthread", (), "gthread", "app.wsgi", "--threads", "4"),
     # gunicorn's worker needs packaging as well.
     _server("gevent", ("gevent==26.9.0", "packaging==26.3"), "gevent"),
