@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib
 import os
 import random
 import shlex
@@ -20,14 +21,15 @@ from overlay.releases import usable  # noqa: E402
 # In seconds, for all of it, and what is left for the set-ups at least where
 # the environments had to be made first, and slowly.
 LIMITS = {"quick": (180, 60), "servers": (1200, 900)}
-TABLES, UNSAFE, STORM = "tables", "unsafe", "storm"
+TABLES, STORM = "tables", "storm"
+CASES = ("unsafe", "packages")
 # The options of what isn't one of these, and of those.
 REPORTS = {"django", "html", "json", "only", "tls"}
 NUMBERS = ("forks", "threads", "alive", "seconds", "seed")
 SOFTWARE = ("database", "driver", "dev")
 OPTIONS = {
     TABLES: {"check"},
-    UNSAFE: {"django"},
+    **dict.fromkeys(CASES, {"django"}),
     STORM: {"django", "json", "stock", "pool", "persistent", *NUMBERS, *SOFTWARE},
 }
 STARTED = "EVIDENCE_STARTED"
@@ -60,13 +62,14 @@ def _parser():
     parser.add_argument(
         "what",
         nargs="?",
-        choices=[*LIMITS, UNSAFE, STORM, TABLES],
+        choices=[*LIMITS, *CASES, STORM, TABLES],
         default="quick",
         help="gunicorn and multiprocessing with a pool (quick, the default), every "
         "server that forks, with a pool and with persistent connections (servers), "
-        "what is still not safe (unsafe), many forks from threads that query without "
-        "pause (storm), or nothing but the tables in README.md and docs from the "
-        "figures in docs/evidence.json (tables)",
+        "what is still not safe (unsafe), what packages around the database do "
+        "(packages), many forks from threads that query without pause (storm), or "
+        "nothing but the tables in README.md and docs from the figures in "
+        "docs/evidence.json (tables)",
     )
     parser.add_argument(
         "--check",
@@ -147,8 +150,8 @@ def _run(options):
         for pages, figures in tables.ALL:
             tables.update(pages, figures, options.check)
         return 0
-    if options.what == UNSAFE:
-        return _unsafe(version)
+    if options.what in CASES:
+        return _cases(options.what, version)
     if options.what == STORM:
         return _storm(options, version)
     from rich.console import Console
@@ -188,14 +191,15 @@ def _run(options):
     return 0 if document["proven"] else 1
 
 
-def _unsafe(version):
-    from evidence import unsafe
+def _cases(name, version):
+    from evidence import cases
     from overlay.interrupts import unwinding
 
+    listed = importlib.import_module(f"evidence.{name}").CASES
     with unwinding():
-        reasons = unsafe.differences(version)
+        reasons = cases.differences(name, listed, version)
     for reason in reasons:
-        print(f"Not as docs/unsafe.md says: {reason}")
+        print(f"Not as docs/{name}.md says: {reason}")
     return 1 if reasons else 0
 
 

@@ -7,8 +7,10 @@ import textwrap
 from itertools import chain
 from pathlib import Path
 
+from evidence import cases
+from evidence import packages as around
 from evidence import report
-from evidence import unsafe as cases
+from evidence import unsafe as still
 from evidence.count import Figures
 from evidence.servers import SHOWN
 from evidence.trial import FORK, STOCK, WORKAROUND
@@ -175,8 +177,20 @@ def sessions(document):
 
 
 def unsafe(document):
-    """Return what evidence.unsafe runs, as Markdown."""
-    return _table(cases.HEADER, cases.rows())
+    """Return what evidence.unsafe has run, as Markdown."""
+    return _table(("In a child, to", *cases.DJANGOS), cases.rows(still.CASES))
+
+
+def packages(document):
+    """Return what evidence.packages has run, and in which versions."""
+    names = chain(*(case.packages for case in around.CASES))
+    versions = ", ".join(name.replace("==", " ") for name in dict.fromkeys(names))
+    return "\n\n".join(
+        [
+            _table(("package", *cases.DJANGOS), cases.rows(around.CASES)),
+            _filled(f"With {versions}."),
+        ]
+    )
 
 
 def storms(documents):
@@ -224,6 +238,7 @@ ALL = (
             ROOT / "docs" / "evidence.md": outcomes,
             ROOT / "docs" / "deploying.md": sessions,
             ROOT / "docs" / "unsafe.md": unsafe,
+            ROOT / "docs" / "packages.md": packages,
         },
         FIGURES,
     ),

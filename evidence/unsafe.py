@@ -1,45 +1,9 @@
-"""What is still not safe after fork(), each case run on stock and the fork."""
+"""What is still not safe after fork(), as cases of what a child does."""
 
-import contextlib
-import os
-import subprocess
-import tempfile
-import time
-from pathlib import Path
-from typing import NamedTuple
+from evidence.cases import OWN, PARENTS, Case
 
-from checks.databases import postgresql
-from checks.databases.redis import redis
-from evidence import lifecycle, series, trial
-from overlay.console import say
-from overlay.errors import OverlayError
-
-PACKAGES = ("packaging==26.3", "redis==8.1.0")
-
-# In seconds, for a case; it ends itself before.
-LIMIT = 30
-
-HEADER = ("In a child, to", trial.STOCK, trial.FORK)
-
-# The case that needs a Redis.
-REDIS = "redis_cache"
-
-OWN, PARENTS = "a session of its own", "its parent's session"
 CLOSED = "OperationalError: the connection is closed"
 NO_SOCKET = "OperationalError: ...: Socket operation on non-socket"
-
-
-class Case(NamedTuple):
-    """
-    A case: the function of app.unsafe that runs it, what the child does, and
-    what it comes to on stock Django and on the fork.
-    """
-
-    function: str
-    what: str
-    stock: str
-    fork: str
-
 
 CASES = [
     Case("query", "ask the database", PARENTS, OWN),
@@ -135,7 +99,14 @@ CASES = [
         PARENTS,
         PARENTS,
     ),
-    Case(REDIS, "use Django's cache in Redis", OWN, OWN),
+    Case(
+        "redis_cache",
+        "use Django's cache in Redis",
+        OWN,
+        OWN,
+        packages=("packaging==26.3", "redis==8.1.0"),
+        redis=True,
+    ),
     *(
         Case(function, what, outcome, outcome)
         for function, what, outcome in (
@@ -153,72 +124,3 @@ CASES = [
         )
     ),
 ]
-
-
-def differences(version):
-    """
-    Run the cases with Django `version`, say what came of each, and return why
-    they aren't what CASES say: a list of sentences, empty if they are. Raise
-    OverlayError where one can't be run.
-    """
-    djangos, _ = series.djangos(version)
-    python = series.interpreter(PACKAGES)
-    reasons = []
-    with (
-        postgresql.embedded(tcp=True) as database,
-        _redis() as (address, missing),
-    ):
-        for case in CASES:
-            if missing and case.function == REDIS:
-                say(f"{case.what}: not run: {missing}")
-                continue
-            for django in HEADER[1:]:
-                setup = trial.Setup(case.function, trial.PERSISTENT, django)
-                outcome = _outcome(setup, python, djangos[django], database, address)
-                say(f"{case.what}, {django}: {outcome}")
-                if outcome != (expected := getattr(case, django)):
-                    reasons.append(
-                        f"{case.function} on {django}: {outcome}, not {expected}."
-                    )
-    return reasons
-
-
-@contextlib.contextmanager
-def _redis():
-    """
-    Yield the address of a Redis and None, or None and why there is none. In CI
-    it has to be there: raise OverlayError.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            found = stack.enter_context(redis()), None
-        except OverlayError as error:
-            if os.environ.get("CI"):
-                raise
-            found = None, error
-        yield found
-
-
-def _outcome(setup, python, packages, database, redis):
-    with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
-        environ = trial.environ(setup, packages, database, directory) | {
-            "DJANGO_SETTINGS_MODULE": "app.unsafe_settings",
-            "EVIDENCE_REDIS": f"unix://{redis}",
-            # That a process with threads is forked.
-            "PYTHONWARNINGS": "ignore",
-        }
-        deadline = time.monotonic() + LIMIT
-        tried = lifecycle.Trial(
-            python, 0, False, deadline, Path(directory), environ, None
-        )
-        with lifecycle.started(
-            tried, [python, "-m", "app.unsafe", setup.server]
-        ) as case:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                case.wait(LIMIT)
-        return (tried.log.read_text(errors="replace").splitlines() or ["nothing"])[-1]
-
-
-def rows():
-    """Return the rows of the table below HEADER, as strings."""
-    return [(case.what, case.stock, case.fork) for case in CASES]

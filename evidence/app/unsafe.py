@@ -12,10 +12,10 @@ import ctypes
 import http.client
 import http.server
 import os
-import select
-import signal
 import sys
 import threading
+
+from app.child import in_child, outcome, run, session, whose
 
 import django
 from django.core.cache import cache
@@ -27,50 +27,6 @@ from django.db import (
     transaction,
 )
 
-# In seconds, until a child is said to hang, and until a case is ended.
-PATIENCE, LIMIT = 2, 20
-
-OWN, PARENTS = "a session of its own", "its parent's session"
-
-
-def main(case):
-    signal.alarm(LIMIT)
-    django.setup()
-    print(globals()[case]())
-
-
-def in_child(function, fork=os.fork, meanwhile=lambda: None):
-    """
-    Return what `function()` returns in a process that is forked for it, or the
-    exception that it raises there, or that it hangs; this process calls
-    `meanwhile()`.
-    """
-    reader, writer = os.pipe()
-    if (pid := fork()) == 0:
-        try:
-            signal.alarm(LIMIT)
-            os.write(writer, _outcome(function).encode())
-        finally:
-            os._exit(0)
-    try:
-        meanwhile()
-        ready, _, _ = select.select([reader], [], [], PATIENCE)
-        return os.read(reader, 1000).decode() if ready else "hangs"
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-
-
-def _outcome(function):
-    try:
-        return function()
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-
-
-def _whose(session, parent):
-    return PARENTS if session == parent else OWN
-
 
 def _without_detail(error):
     # Whether it's in sending or in receiving depends on libpq.
@@ -79,8 +35,8 @@ def _without_detail(error):
 
 def query():
     """Ask the database."""
-    parent = _session()
-    return in_child(lambda: _whose(_session(), parent))
+    parent = session()
+    return in_child(lambda: whose(session(), parent))
 
 
 def atomic_block():
@@ -91,11 +47,11 @@ def atomic_block():
 
 def atomic_block_and_new_wrapper():
     """The same after the block's wrapper was let go of."""
-    parent = _session()
+    parent = session()
 
     def child():
         del connections["default"]
-        return _whose(_session(), parent)
+        return whose(session(), parent)
 
     with transaction.atomic():
         return in_child(child)
@@ -132,25 +88,24 @@ def session_state():
 
 def driver_connection():
     """Ask through the driver's connection."""
-    parent, raw = _session(), connection.connection
+    parent, raw = session(), connection.connection
 
     def child():
         try:
-            (session,) = raw.execute("SELECT pg_backend_pid()").fetchone()
+            (child,) = raw.execute("SELECT pg_backend_pid()").fetchone()
         except raw.OperationalError as error:
             return _without_detail(error)
-        return _whose(session, parent)
+        return whose(child, parent)
 
     return in_child(child)
 
 
 def wrappers_connection():
     """Reach into the wrapper for the driver's connection."""
-    parent = _session()
+    parent = session()
 
     def child():
-        session = connection.connection.info.backend_pid
-        return _whose(session, parent)
+        return whose(connection.connection.info.backend_pid, parent)
 
     return in_child(child)
 
@@ -161,8 +116,8 @@ def new_connection():
     (parent,) = raw.execute("SELECT pg_backend_pid()").fetchone()
 
     def child():
-        (session,) = raw.execute("SELECT pg_backend_pid()").fetchone()
-        return _whose(session, parent)
+        (child,) = raw.execute("SELECT pg_backend_pid()").fetchone()
+        return whose(child, parent)
 
     return in_child(child)
 
@@ -179,12 +134,12 @@ def other_pool():
             idle.append(self.connection)
 
     wrapper = DatabaseWrapper(connection.settings_dict)
-    parent = _session(wrapper)
+    parent = session(wrapper)
     wrapper.close()
 
     def child():
         try:
-            return _whose(_session(wrapper), parent)
+            return whose(session(wrapper), parent)
         except OperationalError as error:
             return _without_detail(error)
 
@@ -197,11 +152,11 @@ def drop_database():
         cursor.execute("CREATE DATABASE dropped")
     wrapper = connection.copy("dropped")
     wrapper.settings_dict["NAME"] = "dropped"
-    _session(wrapper)
+    session(wrapper)
     queried, dropped = os.pipe(), os.pipe()
 
     def child():
-        _session(wrapper)
+        session(wrapper)
         os.write(queried[1], b".")
         os.read(dropped[0], 1)
         return ""
@@ -210,7 +165,7 @@ def drop_database():
         os.read(queried[0], 1)
         wrapper.close()
         with connection.cursor() as cursor:
-            outcomes.append(_outcome(lambda: drop_with(cursor)))
+            outcomes.append(outcome(lambda: drop_with(cursor)))
         os.write(dropped[1], b".")
 
     def drop_with(cursor):
@@ -230,7 +185,7 @@ def descriptors():
 
     def count(generations):
         pooled.pool.open(wait=True)
-        _session(pooled)
+        session(pooled)
         if generations > 1:
             return in_child(lambda: count(generations - 1))
         return str(len(os.listdir("/dev/fd")))
@@ -251,17 +206,17 @@ def half_read_cursor():
 
 def fork_in_c():
     """Ask after a fork that Python doesn't see."""
-    parent = _session()
-    return in_child(lambda: _whose(_session(), parent), _fork_in_c)
+    parent = session()
+    return in_child(lambda: whose(session(), parent), _fork_in_c)
 
 
 def fork_in_c_and_close():
     """The same after close_old_connections()."""
-    parent = _session()
+    parent = session()
 
     def child():
         close_old_connections()
-        return _whose(_session(), parent)
+        return whose(session(), parent)
 
     return in_child(child, _fork_in_c)
 
@@ -305,8 +260,8 @@ def sqlite_closed():
     with file.cursor() as cursor:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("CREATE TABLE written (number)")
-    if (outcome := in_child(child, meanwhile=close)) != "written":
-        return outcome
+    if (written := in_child(child, meanwhile=close)) != "written":
+        return written
     with file.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM written")
         return f"{cursor.fetchone()[0]} of 2 rows"
@@ -316,7 +271,7 @@ def redis_cache():
     """Use Django's cache in Redis."""
     client = cache._cache.get_client()
     parent = client.client_id()
-    return in_child(lambda: _whose(client.client_id(), parent))
+    return in_child(lambda: whose(client.client_id(), parent))
 
 
 class _Echo(http.server.BaseHTTPRequestHandler):
@@ -371,15 +326,11 @@ def lock():
         done.set()
 
 
-def _session(wrapper=connection):
-    with wrapper.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return cursor.fetchone()[0]
-
-
 def _fork_in_c():
     return ctypes.PyDLL(None).fork()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    os.environ["DJANGO_SETTINGS_MODULE"] = "app.unsafe_settings"
+    django.setup()
+    run(globals(), sys.argv[1])

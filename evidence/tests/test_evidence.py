@@ -15,7 +15,18 @@ import pytest
 import evidence.__main__ as command
 from checks.databases import postgresql, serving
 from checks.tests.conftest import FAMILY, interrupt, start, there
-from evidence import facts, load, proof, report, series, sessions, trial, unsafe
+from evidence import (
+    cases,
+    facts,
+    load,
+    packages,
+    proof,
+    report,
+    series,
+    sessions,
+    trial,
+    unsafe,
+)
 from evidence.count import HUNG, Answer, Figures, count, outcome
 from evidence.servers import SAFE, SHOWN, queues
 from overlay import environment
@@ -467,19 +478,21 @@ def test_server_that_does_not_start(server, database, tmp_path):
     assert result.figures == Figures()
 
 
-def test_unsafe_that_is_not_as_it_is_said(monkeypatch):
+def test_cases_that_are_not_as_they_are_said(monkeypatch):
     """As in an environment without anything."""
     there(serving.program, "redis-server", "redis-server")
     monkeypatch.setattr(
         series, "djangos", lambda version: ({"stock": 1, "fork": 1}, ())
     )
     monkeypatch.setattr(series, "interpreter", lambda packages: Path(sys.executable))
-    reasons = unsafe.differences("6.1.3")
-    assert len(reasons) == 2 * len(unsafe.CASES)
+    those = [*unsafe.CASES, *packages.CASES]
+    reasons = cases.differences("unsafe", those, "6.1.3")
+    runs = 2 * sum(len(case.connections) for case in those)
+    assert len(reasons) == runs > 2 * len(those)
     assert "No module named 'django'" in reasons[0]
 
 
-def test_unsafe_without_redis(monkeypatch, capsys):
+def test_cases_without_redis(monkeypatch, capsys):
     """The other cases are run, but in CI none may be missing."""
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(serving, "SYSTEM", ())
@@ -488,11 +501,13 @@ def test_unsafe_without_redis(monkeypatch, capsys):
     )
     monkeypatch.setattr(series, "interpreter", lambda packages: Path(sys.executable))
     monkeypatch.delenv("CI", raising=False)
-    assert len(unsafe.differences("6.1.3")) == 2 * (len(unsafe.CASES) - 1)
+    assert len(cases.differences("unsafe", unsafe.CASES, "6.1.3")) == 2 * (
+        len(unsafe.CASES) - 1
+    )
     assert "Redis: not run: redis-server is not on this" in capsys.readouterr().err
     monkeypatch.setenv("CI", "true")
     with pytest.raises(OverlayError, match="apt install redis-server"):
-        unsafe.differences("6.1.3")
+        cases.differences("unsafe", unsafe.CASES, "6.1.3")
 
 
 @pytest.mark.parametrize(

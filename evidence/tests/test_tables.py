@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evidence import report, series, storm, tables, unsafe
+from evidence import packages, report, series, storm, tables, unsafe
 from evidence.tests.documents import (
     EXAMPLE,
     MANY,
@@ -146,6 +146,13 @@ def test_unsafe():
     assert lines[2] == (
         "| ask the database | its parent's session | a session of its own |"
     )
+
+
+def test_packages():
+    *lines, _, made = tables.packages({}).splitlines()[: 4 + len(packages.CASES)]
+    assert lines[2].startswith("| django-tenants | its parent's session, in the ")
+    assert len(lines) == 2 + len(packages.CASES)
+    assert made.startswith("With django-tenants 4.0.1, ")
 
 
 def stormed(forks, command="python3 evidence storm"):
