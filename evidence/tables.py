@@ -8,12 +8,13 @@ from itertools import chain
 from pathlib import Path
 
 from evidence import cases
+from evidence import hooks as called
 from evidence import packages as around
 from evidence import report
 from evidence import unsafe as still
 from evidence.count import Figures
 from evidence.servers import SHOWN
-from evidence.trial import FORK, STOCK, WORKAROUND
+from evidence.trial import FORK, PERSISTENT, POOL, STOCK, WORKAROUND
 from overlay import ROOT, files
 from overlay.errors import OverlayError
 
@@ -193,6 +194,16 @@ def packages(document):
     )
 
 
+def hooks(document):
+    """Return what evidence.hooks has run, as Markdown."""
+    header = ("in the child", f"stock, {PERSISTENT}", f"stock, {POOL}", "fork")
+    lines = [
+        (f"`{code}`", *(stock or "" for stock in stocks), cases.OWN)
+        for _, code, *stocks in called.HOOKS
+    ]
+    return _table(header, lines)
+
+
 def storms(documents):
     """
     Return what came of storms of forks, the longest first, as Markdown. Each
@@ -239,6 +250,7 @@ ALL = (
             ROOT / "docs" / "deploying.md": sessions,
             ROOT / "docs" / "unsafe.md": unsafe,
             ROOT / "docs" / "packages.md": packages,
+            ROOT / "docs" / "hooks.md": hooks,
         },
         FIGURES,
     ),

@@ -3,9 +3,13 @@
 import os
 import select
 import signal
+from contextlib import suppress
 
 # In seconds, until a child is said to hang, and until a case is ended.
 PATIENCE, LIMIT = 2, 20
+
+SESSIONS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+TRANSACTION = "SELECT pg_current_xact_id()"
 
 OWN, PARENTS = "a session of its own", "its parent's session"
 
@@ -14,6 +18,46 @@ def run(functions, case):
     """Print what that of the `functions` returns which is named `case`."""
     signal.alarm(LIMIT)
     print(functions[case]())
+
+
+def configured(engine="django.db.backends.postgresql", **options):
+    """Use the database of app.settings through `engine`, and `options`."""
+    # Only now, as gevent wants to be first.
+    from app.settings import DATABASE, DATABASES
+
+    import django
+    from django.conf import settings
+
+    DATABASE["ENGINE"] = engine
+    settings.configure(DATABASES=DATABASES, SECRET_KEY="evidence", **options)
+    django.setup()
+    # Else a pool begins some of its sessions later. Other packages' pools have
+    # no such method.
+    with suppress(AttributeError):
+        wrapper().pool.open(wait=True)
+
+
+def asked(first=lambda: None, known=lambda: ""):
+    """
+    Return in words whose session a child has after it called `first()`, what
+    `known()` returns there, and what its parent, which is in a transaction,
+    has lost.
+    """
+
+    def child():
+        first()
+        return f"{whose(session(), *parents)}{known()}"
+
+    parent = session()
+    parents = values(SESSIONS)
+    values("BEGIN")
+    transaction = values(TRANSACTION)
+    found = in_child(child)
+    if outcome(session) != parent:
+        return f"{found}; {PARENTS} is lost"
+    if values(TRANSACTION) != transaction:
+        return f"{found}; its parent's transaction is lost"
+    return found
 
 
 def in_child(function, fork=os.fork, meanwhile=lambda: None):
@@ -46,15 +90,27 @@ def outcome(function):
         return f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
 
-def session(wrapper=None):
-    """Return the server session that `wrapper`, or the default one, has."""
+def wrapper():
+    """Return the default connection, of Django's."""
+    # Only now, as gevent wants to be first.
     from django.db import connection
 
-    with (wrapper or connection).cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return cursor.fetchone()[0]
+    return connection
 
 
-def whose(session, parent):
-    """Return in words whose `session` it is, given that of the `parent`."""
-    return PARENTS if session == parent else OWN
+def session(wrapper=None):
+    """Return the server session of `wrapper`, or of the default one."""
+    (found,) = values("SELECT pg_backend_pid()", wrapper)
+    return found
+
+
+def values(query, connection=None):
+    """Return the first column of the rows of `query`."""
+    with (connection or wrapper()).cursor() as cursor:
+        cursor.execute(query)
+        return [row[0] for row in cursor.fetchall()] if cursor.description else []
+
+
+def whose(session, *parents):
+    """Return in words whose `session` it is, given those of the `parents`."""
+    return PARENTS if session in parents else OWN

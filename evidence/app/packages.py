@@ -12,32 +12,18 @@ import sys
 from pathlib import Path
 
 from app import recipes
-from app.child import in_child, outcome, run, session, whose
-from app.settings import DATABASE, DATABASES
+from app.child import (
+    asked,
+    configured,
+    in_child,
+    run,
+    session,
+    values,
+    whose,
+    wrapper,
+)
 
 QUERY = "pg_backend_pid()"
-
-
-def configured(engine="django.db.backends.postgresql", **options):
-    """Use the database of app.settings through `engine`, and `options`."""
-    # Only now, as gevent wants to be first.
-    import django
-    from django.conf import settings
-
-    DATABASE["ENGINE"] = engine
-    settings.configure(DATABASES=DATABASES, SECRET_KEY="evidence", **options)
-    django.setup()
-
-
-def asked(known=lambda: ""):
-    """
-    Return in words whose session a child has, what `known()` returns there,
-    and whether its parent's is lost.
-    """
-    parent = session()
-    found = in_child(lambda: f"{whose(session(), parent)}{known()}")
-    after = outcome(lambda: session() == parent)
-    return found if after is True else f"{found}; the parent's is lost"
 
 
 def returned():
@@ -45,29 +31,20 @@ def returned():
     Return in words whose session a child has where its parent has returned the
     own one to a pool.
     """
-    from django.db import connection
-
     parent = session()
-    connection.close()
+    wrapper().close()
     return in_child(lambda: whose(session(), parent))
-
-
-def in_schema():
-    """Return in words in which schema the default connection is."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_schema()")
-        return f", in the schema {cursor.fetchone()[0]}"
 
 
 def schema():
     """Return a new schema."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE SCHEMA IF NOT EXISTS one")
+    values("CREATE SCHEMA IF NOT EXISTS one")
     return "one"
+
+
+def in_schema():
+    """Return in words which schema the connection's session is in."""
+    return f", in the schema {values('SELECT current_schema()')[0]}"
 
 
 def traced(queries):
@@ -89,10 +66,8 @@ def tenants(**options):
         DATABASE_ROUTERS=["django_tenants.routers.TenantSyncRouter"],
         **options,
     )
-    from django.db import connection
-
-    connection.set_schema(schema())
-    return asked(in_schema)
+    wrapper().set_schema(schema())
+    return asked(known=in_schema)
 
 
 def tenants_limited():
@@ -114,7 +89,7 @@ def pgschemas():
     from django_pgschemas.schema import Schema, activate
 
     activate(Schema.create(schema()))
-    return asked(in_schema)
+    return asked(known=in_schema)
 
 
 def prometheus():
@@ -126,7 +101,7 @@ def prometheus():
         (metric,) = connections_total.collect()
         return f", connection number {metric.samples[0].value:.0f}"
 
-    return asked(known)
+    return asked(known=known)
 
 
 def postgis():
@@ -216,7 +191,7 @@ def opentelemetry():
     PsycopgInstrumentor().instrument(tracer_provider=provider, skip_dep_check=True)
     configured()
     return asked(
-        lambda: traced(
+        known=lambda: traced(
             span.attributes["db.statement"] for span in exporter.get_finished_spans()
         )
     )
@@ -236,7 +211,7 @@ def ddtrace():
     tracer.configure(trace_processors=[Kept()])
     patch(psycopg=True)
     configured()
-    return asked(lambda: traced(queries))
+    return asked(known=lambda: traced(queries))
 
 
 def sentry():
@@ -251,7 +226,7 @@ def sentry():
     )
     with sentry_sdk.start_transaction(name="case") as transaction:
         return asked(
-            lambda: traced(
+            known=lambda: traced(
                 span.description or "" for span in transaction._span_recorder.spans
             )
         )
@@ -271,7 +246,7 @@ def debug_toolbar():
     toolbar = DebugToolbar(RequestFactory().get("/"), lambda request: None)
     panel = toolbar.get_panel_by_id(SQLPanel.panel_id)
     panel.enable_instrumentation()
-    return asked(lambda: traced(query["sql"] for query in panel._queries))
+    return asked(known=lambda: traced(query["sql"] for query in panel._queries))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from checks.tests.conftest import FAMILY, interrupt, start, there
 from evidence import (
     cases,
     facts,
+    hooks,
     load,
     packages,
     proof,
@@ -485,7 +486,7 @@ def test_cases_that_are_not_as_they_are_said(monkeypatch):
         series, "djangos", lambda version: ({"stock": 1, "fork": 1}, ())
     )
     monkeypatch.setattr(series, "interpreter", lambda packages: Path(sys.executable))
-    those = [*unsafe.CASES, *packages.CASES]
+    those = [*unsafe.CASES, *packages.CASES, *hooks.CASES]
     reasons = cases.differences("unsafe", those, "6.1.3")
     runs = 2 * sum(len(case.connections) for case in those)
     assert len(reasons) == runs > 2 * len(those)

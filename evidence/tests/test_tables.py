@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evidence import packages, report, series, storm, tables, unsafe
+from evidence import hooks, packages, report, series, storm, tables, unsafe
 from evidence.tests.documents import (
     EXAMPLE,
     MANY,
@@ -153,6 +153,15 @@ def test_packages():
     assert lines[2].startswith("| django-tenants | its parent's session, in the ")
     assert len(lines) == 2 + len(packages.CASES)
     assert made.startswith("With django-tenants 4.0.1, ")
+
+
+def test_hooks():
+    lines = tables.hooks({}).splitlines()
+    assert len(lines) == 2 + len(hooks.HOOKS)
+    assert len(hooks.CASES) == 2 * len(hooks.HOOKS) - 1
+    assert lines[10] == (
+        "| `connection.pool.close()` |  | its parent's session | a session of its own |"
+    )
 
 
 def stormed(forks, command="python3 evidence storm"):
