@@ -22,7 +22,7 @@ from overlay.releases import usable  # noqa: E402
 # the environments had to be made first, and slowly.
 LIMITS = {"quick": (180, 60), "servers": (1200, 900)}
 TABLES, STORM = "tables", "storm"
-CASES = ("unsafe", "packages", "hooks")
+CASES = ("unsafe", "packages", "hooks", "processes")
 # The options of what isn't one of these, and of those.
 REPORTS = {"django", "html", "json", "only", "tls"}
 NUMBERS = ("forks", "threads", "alive", "seconds", "seed")
@@ -67,7 +67,8 @@ def _parser():
         help="gunicorn and multiprocessing with a pool (quick, the default), every "
         "server that forks, with a pool and with persistent connections (servers), "
         "what is still not safe (unsafe), what packages around the database do "
-        "(packages), what hooks do in processes that are forked (hooks), many forks "
+        "(packages), what hooks do in processes that are forked (hooks), daemons, "
+        "locks, and tests that start processes (processes), many forks "
         "from threads that query without pause (storm), or nothing but the tables in "
         "README.md and docs from the figures in docs/evidence.json (tables)",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from evidence import cases
 from evidence import hooks as called
 from evidence import packages as around
+from evidence import processes as started
 from evidence import report
 from evidence import unsafe as still
 from evidence.count import Figures
@@ -32,6 +33,9 @@ SOME = (
     "Celery without its fixup",
     "multiprocessing",
 )
+
+# Of a table of cases.
+CHILD = ("In a child, to", *cases.DJANGOS)
 
 FIGURES = ROOT / "docs" / "evidence.json"
 
@@ -179,7 +183,7 @@ def sessions(document):
 
 def unsafe(document):
     """Return what evidence.unsafe has run, as Markdown."""
-    return _table(("In a child, to", *cases.DJANGOS), cases.rows(still.CASES))
+    return _table(CHILD, cases.rows(still.CASES))
 
 
 def packages(document):
@@ -202,6 +206,11 @@ def hooks(document):
         for _, code, *stocks in called.HOOKS
     ]
     return _table(header, lines)
+
+
+def processes(document):
+    """Return what evidence.processes has run, as Markdown."""
+    return _table(CHILD, cases.rows(started.CASES))
 
 
 def storms(documents):
@@ -251,6 +260,7 @@ ALL = (
             ROOT / "docs" / "unsafe.md": unsafe,
             ROOT / "docs" / "packages.md": packages,
             ROOT / "docs" / "hooks.md": hooks,
+            ROOT / "docs" / "processes.md": processes,
         },
         FIGURES,
     ),

@@ -21,6 +21,7 @@ from evidence import (
     hooks,
     load,
     packages,
+    processes,
     proof,
     report,
     series,
@@ -30,7 +31,7 @@ from evidence import (
 )
 from evidence.count import HUNG, Answer, Figures, count, outcome
 from evidence.servers import SAFE, SHOWN, queues
-from overlay import environment
+from overlay import ROOT, environment
 from overlay.errors import OverlayError
 from overlay.files import replacing
 
@@ -486,11 +487,26 @@ def test_cases_that_are_not_as_they_are_said(monkeypatch):
         series, "djangos", lambda version: ({"stock": 1, "fork": 1}, ())
     )
     monkeypatch.setattr(series, "interpreter", lambda packages: Path(sys.executable))
-    those = [*unsafe.CASES, *packages.CASES, *hooks.CASES]
+    those = [*unsafe.CASES, *packages.CASES, *hooks.CASES, *processes.CASES]
     reasons = cases.differences("unsafe", those, "6.1.3")
     runs = 2 * sum(len(case.connections) for case in those)
     assert len(reasons) == runs > 2 * len(those)
     assert "No module named 'django'" in reasons[0]
+
+
+def test_each_case_has_its_function_and_each_recipe_its_case():
+    app = ROOT / "evidence" / "app"
+    for module in (unsafe, packages, hooks, processes):
+        source = (app / f"{module.__name__.rpartition('.')[2]}.py").read_text()
+        for case in module.CASES:
+            assert f"\ndef {case.function}(" in source
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    sources = "".join(path.read_text() for path in app.rglob("*.py"))
+    recipes = [text for text in page.split("\n#")[1:] if "```python" in text]
+    assert recipes
+    for text in recipes:
+        heading = text.splitlines()[0].lstrip("# ")
+        assert f'follow("{heading}"' in sources
 
 
 def test_cases_without_redis(monkeypatch, capsys):

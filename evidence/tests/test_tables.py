@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evidence import hooks, packages, report, series, storm, tables, unsafe
+from evidence import hooks, packages, processes, report, series, storm, tables, unsafe
 from evidence.tests.documents import (
     EXAMPLE,
     MANY,
@@ -146,6 +146,11 @@ def test_unsafe():
     assert lines[2] == (
         "| ask the database | its parent's session | a session of its own |"
     )
+
+
+def test_processes():
+    lines = tables.processes({}).splitlines()
+    assert len(lines) == 2 + len(processes.CASES)
 
 
 def test_packages():

@@ -1,0 +1,265 @@
+"""
+What processes do that were started after a query:
+
+    python -m app.processes CASE
+
+CASE is the name of a function below, as evidence/processes.py lists them. What
+it returns is printed.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import subprocess
+import sys
+
+from app import recipes
+from app.child import (
+    LIMIT,
+    asked,
+    configured,
+    in_child,
+    outcome,
+    run,
+    session,
+    values,
+    whose,
+    wrapper,
+)
+
+ROWS = 40
+PYTEST = ("pytest", "-s", "-p", "no:cacheprovider")
+# Not the configuration of the repository that this lies in.
+PYTEST += ("-c", os.devnull, "--noconftest", "--import-mode=importlib", "--pyargs")
+LOCK = 36957
+ROLE = "SELECT current_setting('app.role', true)"
+
+
+def double_fork():
+    """Ask in a grandchild whose parent has ended."""
+    configured()
+    parent = session()
+    reader, writer = os.pipe()
+
+    def middle():
+        if os.fork() == 0:
+            os.write(writer, whose(session(), parent).encode())
+            os._exit(0)
+        return ""
+
+    in_child(middle)
+    return os.read(reader, 1000).decode()
+
+
+def daemon():
+    """Ask in a daemon, which closes all descriptors that it inherits."""
+    configured()
+    parent = session()
+    reader, writer = os.pipe()
+
+    def work():
+        os.write(writer, outcome(lambda: whose(session(), parent)).encode())
+
+    become = recipes.follow("A daemon")["become"]
+    in_child(lambda: become(work, files_preserve=[writer]))
+    return os.read(reader, 1000).decode()
+
+
+def advisory_lock():
+    """Take a lock of the session which the parent has."""
+    configured()
+    take = recipes.follow("An advisory lock")["take"]
+    take(LOCK)
+    return in_child(lambda: _taken(take))
+
+
+def advisory_lock_after():
+    """Take a lock of the session, and have the parent try to."""
+    configured()
+    session()
+    take = recipes.follow("An advisory lock")["take"]
+    taken, tried = os.pipe(), os.pipe()
+
+    def child():
+        own = _taken(take)
+        os.write(taken[1], b".")
+        return f"{own}; {os.read(tried[0], 1000).decode()} in its parent"
+
+    def meanwhile():
+        os.read(taken[0], 1)
+        os.write(tried[1], _taken(take).encode())
+
+    return in_child(child, meanwhile=meanwhile)
+
+
+def _taken(take):
+    return "taken" if take(LOCK) else "refused"
+
+
+def listen():
+    """Listen, and be notified by the parent."""
+    configured()
+    session()
+
+    def child():
+        values("LISTEN news")
+        os.write(listening[1], b".")
+        os.read(notified[0], 1)
+        return _notified()
+
+    def notify():
+        os.read(listening[0], 1)
+        values("NOTIFY news")
+        os.write(notified[1], b".")
+
+    listening, notified = os.pipe(), os.pipe()
+    return in_child(child, meanwhile=notify)
+
+
+def listened():
+    """Be notified where the parent listens."""
+    configured()
+    values("LISTEN news")
+    return in_child(_notify)
+
+
+def listened_anew():
+    """The same where each new connection listens."""
+    configured()
+    recipes.follow("A loop that listens")
+    session()
+    return in_child(_notify)
+
+
+def _notify():
+    values("NOTIFY news")
+    return _notified()
+
+
+def _notified():
+    for notification in wrapper().connection.notifies(timeout=1):
+        return "notified"
+    return "nothing"
+
+
+def session_state():
+    """Ask through a backend that knows what it has set."""
+    configured("app.backend")
+    wrapper().act_as("one")
+
+    def known():
+        wrapper().act_as("one")
+        return f", as {values(ROLE)[0]}"
+
+    return asked(known=known)
+
+
+def imap():
+    """Ask for each row of an iterator in a pool that replaces its workers."""
+    _tables()
+    from app.started.models import Row
+
+    Row.objects.bulk_create(Row() for _ in range(ROWS))
+    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=2) as pool:
+        rows = Row.objects.values_list("pk", flat=True).iterator(chunk_size=2)
+        found = pool.imap(_row, rows)
+        try:
+            right = sum(found.next(timeout=LIMIT / 4) for _ in range(ROWS))
+        except multiprocessing.TimeoutError:
+            return "hangs"
+        return f"{right} of {ROWS} rows"
+
+
+def _row(pk):
+    from app.started.models import Row
+
+    return list(Row.objects.filter(pk=pk).values_list("pk", flat=True)) == [pk]
+
+
+def _tables():
+    configured(
+        INSTALLED_APPS=["app.started"],
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    )
+    from django.core.management import call_command
+
+    call_command("migrate", run_syncdb=True, verbosity=0)
+
+
+def asynchronous():
+    """Ask through the asynchronous ORM, as the parent did."""
+    _tables()
+    from app.started.models import Row
+
+    def ask():
+        asyncio.run(Row.objects.acount())
+        return "an answer"
+
+    ask()
+    return in_child(ask)
+
+
+def asynchronous_renewed():
+    """The same where a child renews asgiref's executor."""
+    recipes.follow("Async")
+    return asynchronous()
+
+
+def transaction_test_case():
+    """Ask in a TransactionTestCase."""
+    return _told("django", "test", "app.started.tests.InTransactionTestCase")
+
+
+def test_case():
+    """Ask in a TestCase."""
+    return _told("django", "test", "app.started.tests.InTestCase.test_child")
+
+
+def test_case_with_new_wrapper():
+    """Ask in a TestCase, through a new wrapper."""
+    return _told(
+        "django", "test", "app.started.tests.InTestCase.test_child_with_new_wrapper"
+    )
+
+
+def started():
+    """Start a process in a test, as its recipe says."""
+    process = _ran("django", "test", "app.started.recipe")
+    return "it fails" if process.returncode else "it passes"
+
+
+def pytest_transaction_test_case():
+    """Ask in a TransactionTestCase of pytest's."""
+    return _told(*PYTEST, "app.started.tests::InTransactionTestCase")
+
+
+def pytest_test_case():
+    """Ask in a TestCase of pytest's."""
+    return _told(*PYTEST, "app.started.tests::InTestCase::test_child")
+
+
+def pytest_forked():
+    """Have pytest run each test in a child."""
+    plugin = "-p", "app.started.plugin"
+    return _told(*PYTEST, "app.started.tests", "--forked", *plugin, told="parent: ")
+
+
+def _told(*command, told="child: "):
+    """Return what the tests that `command` runs have `told`."""
+    output = _ran(*command).stdout
+    return output.partition(told)[2].partition("\n")[0] or output
+
+
+def _ran(*command):
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "app.started.settings"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT / 2,
+    )
+
+
+if __name__ == "__main__":
+    run(globals(), sys.argv[1])
