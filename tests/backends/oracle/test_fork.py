@@ -61,43 +61,56 @@ class OwnPools(DatabaseWrapper):
     _connection_pools = {}
 
 
-pool, used, own_pools, fork = (word == "True" for word in sys.argv[1:])
+pool, used, own_pools, gone, fork = (word == "True" for word in sys.argv[1:])
 settings_dict = {
     **connections[DEFAULT_DB_ALIAS].settings_dict,
     "NAME": "oracle",
     "USER": "django",
     "OPTIONS": {"pool": True} if pool else {},
 }
-wrapper = (OwnPools if own_pools else DatabaseWrapper)(settings_dict, "oracle")
+make_wrapper = OwnPools if own_pools else DatabaseWrapper
+wrapper = make_wrapper(settings_dict, "oracle")
 wrapper.ensure_connection()
 if not used:
     wrapper.close()
 inherited = wrapper.connection, wrapper.pool
+if gone:
+    del wrapper
+    gc.collect()
 end_in_time()
 if (pid := os.fork() if fork else ctypes.PyDLL(None).fork()) == 0:
     end_in_time()
+    if gone:
+        wrapper = make_wrapper(settings_dict, "oracle")
+    pooled = wrapper
     if not fork:
-        wrapper.copy().ensure_connection()
-    own_pool = wrapper.pool
+        # A pool that this process makes before it notices the fork.
+        pooled = wrapper.copy("another")
+        pooled.settings_dict["OPTIONS"] = {"pool": True}
+    own_pool = pooled.pool
+    pooled.ensure_connection()
     wrapper.ensure_connection()
     connection, pool = inherited
     del inherited
     print("child", wrapper.connection is connection, wrapper.pool is pool)
-    print("own pool", wrapper.pool is own_pool, flush=True)
+    print("own pool", pooled.pool is own_pool, flush=True)
     del connection, pool, own_pool
     gc.collect()
-    wrapper.close()
-    wrapper.close_pool()
+    for each in {wrapper, pooled}:
+        each.close()
+        each.close_pool()
     os._exit(0)
 status = os.waitpid(pid, 0)[1]
+if gone:
+    wrapper = make_wrapper(settings_dict, "oracle")
 print("parent", status, (wrapper.connection, wrapper.pool) == inherited)
 """
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 class ForkTests(SimpleTestCase):
-    def check_fork(self, pool, used=True, own_pools=False, fork=True):
-        output = run_script(SCRIPT, *map(str, [pool, used, own_pools, fork]))
+    def check_fork(self, pool, used=True, own_pools=False, gone=False, fork=True):
+        output = run_script(SCRIPT, *map(str, [pool, used, own_pools, gone, fork]))
         # Without a pool, both processes have none. Nothing that the child
         # inherited was closed or deallocated.
         self.assertEqual(
@@ -115,6 +128,9 @@ class ForkTests(SimpleTestCase):
 
     def test_pool_without_checked_out_connection(self):
         self.check_fork(pool=True, used=False)
+
+    def test_pool_without_wrapper(self):
+        self.check_fork(pool=True, used=False, gone=True)
 
     def test_pool_of_subclass(self):
         self.check_fork(pool=True, own_pools=True)
