@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from overlay.errors import OverlayError
 
-LOCAL = "fork.2"
+LOCAL = "fork.3"
 
 
 class Release(NamedTuple):

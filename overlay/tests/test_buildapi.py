@@ -15,6 +15,7 @@ from checks import trees
 from overlay import ROOT, buildapi, environment, sources
 from overlay.errors import OverlayError
 from overlay.git import git
+from overlay.releases import LOCAL
 from overlay.tests.building import (
     assert_one_line,
     hook,
@@ -169,7 +170,7 @@ def test_the_metadata_is_that_of_the_wheel(root, out, installed):
         directory = out / name
         directory.mkdir()
         dist_info = hook(root, name, directory, path=installed)
-        assert dist_info == f"django-{NEWEST}+fork.2.dist-info"
+        assert dist_info == f"django-{NEWEST}+{LOCAL}.dist-info"
         with zipfile.ZipFile(out / wheel) as archive:
             assert paths(directory) == {
                 path: archive.read(path)
@@ -211,16 +212,17 @@ def test_an_sdist_holds_what_git_knows_and_the_release(root, out):
     expected = paths(root)
     for path in ("untracked.py", "build/cache/django.tar.gz", "PKG-INFO"):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text("Version: 5.2.19+fork.2")
+        (root / path).write_text(f"Version: 5.2.19+{LOCAL}")
     (root / "overlay/export.py").unlink()
     del expected["overlay/export.py"]
     name = hook(root, "build_sdist", out)
-    assert name == "django-5.2.19+fork.2.tar.gz"
+    assert name == f"django-5.2.19+{LOCAL}.tar.gz"
     assert os.listdir(out) == [name]
     tree = unpack(out / name, out / "tree")
-    assert tree.name == "django-5.2.19+fork.2"
+    assert tree.name == f"django-5.2.19+{LOCAL}"
     assert paths(tree) == expected | {
-        "PKG-INFO": b"Metadata-Version: 2.1\nName: Django\nVersion: 5.2.19+fork.2\n"
+        "PKG-INFO": b"Metadata-Version: 2.1\nName: Django\nVersion: 5.2.19+%b\n"
+        % LOCAL.encode()
     }
 
 
@@ -229,7 +231,7 @@ def test_an_sdist_without_git_leaves_out_what_work_left_behind(root, out):
     commit(out)
     expected = paths(root)
     hook(root, "build_sdist", out)
-    tree = unpack(out / f"django-{NEWEST}+fork.2.tar.gz", out / "tree")
+    tree = unpack(out / f"django-{NEWEST}+{LOCAL}.tar.gz", out / "tree")
     for path in (
         "build/cache/django.tar.gz",
         "dist/django.whl",
@@ -243,11 +245,11 @@ def test_an_sdist_without_git_leaves_out_what_work_left_behind(root, out):
     ):
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).touch()
-    before = (out / f"django-{NEWEST}+fork.2.tar.gz").read_bytes()
+    before = (out / f"django-{NEWEST}+{LOCAL}.tar.gz").read_bytes()
     hook(tree, "build_sdist", out)
-    assert (out / f"django-{NEWEST}+fork.2.tar.gz").read_bytes() == before
+    assert (out / f"django-{NEWEST}+{LOCAL}.tar.gz").read_bytes() == before
     shutil.rmtree(tree)
-    tree = unpack(out / f"django-{NEWEST}+fork.2.tar.gz", out / "again")
+    tree = unpack(out / f"django-{NEWEST}+{LOCAL}.tar.gz", out / "again")
     assert paths(tree).keys() == expected.keys() | {"PKG-INFO"}
 
 
@@ -263,7 +265,7 @@ def test_the_same_repository_gives_the_same_sdist(root, out):
     assert digest(umask=0o077, environ={"TZ": "Asia/Tokyo", "USER": "me"}) == first
     later = digest(environ={"SOURCE_DATE_EPOCH": "1700000000"})
     assert later != first
-    archive = out / f"django-{NEWEST}+fork.2.tar.gz"
+    archive = out / f"django-{NEWEST}+{LOCAL}.tar.gz"
     # RFC 1952: what gzip itself says of the time.
     assert archive.read_bytes()[4:8] == (1700000000).to_bytes(4, "little")
     with tarfile.open(archive) as tar:
@@ -277,7 +279,7 @@ def test_the_same_repository_gives_the_same_sdist(root, out):
 
 def test_an_sdist_is_built_for_the_release_that_it_carries(root, out):
     (root / "PKG-INFO").write_text(
-        f"Metadata-Version: 2.1\nName: Django\nVersion: {EVERYWHERE}+fork.2\n"
+        f"Metadata-Version: 2.1\nName: Django\nVersion: {EVERYWHERE}+{LOCAL}\n"
     )
     for settings in (None, {"django": EVERYWHERE}):
         requirements = hook(root, "get_requires_for_build_wheel", settings)
@@ -312,7 +314,7 @@ def test_pip_installs_it_as_django(root, environ, tmp_path):
     site = next(tmp_path.glob("venv/**/site-packages"))
     before = paths(tmp_path / "venv").keys()
     constraints = tmp_path / "constraints.txt"
-    constraints.write_text(f"Django=={NEWEST}+fork.2\n")
+    constraints.write_text(f"Django=={NEWEST}+{LOCAL}\n")
     environ.pip("install", "--constraint", constraints, ".", cwd=root)
     # Another package, which knows nothing of the fork.
     other = site / "other-1.0.dist-info/METADATA"
@@ -360,7 +362,7 @@ def test_what_readme_says_of_how_the_fork_leaves(environ):
 def check_installed(environ, version):
     environ.pip("check")
     shown = environ.pip("show", "Django").stdout
-    assert f"Name: Django\nVersion: {version}+fork.2\n" in shown
+    assert f"Name: Django\nVersion: {version}+{LOCAL}\n" in shown
     assert "Requires: asgiref, sqlparse\n" in shown
     assert django_version(environ) == version
     admin = environ.python.with_name("django-admin")
@@ -383,7 +385,7 @@ def test_pip_builds_the_same_wheel_from_git_and_from_the_sdist(root, out):
         f"--config-settings=django={EVERYWHERE}",
     )
     run(*command, out / "sdist", sdist)
-    wheel = f"django-{EVERYWHERE}+fork.2-py3-none-any.whl"
+    wheel = f"django-{EVERYWHERE}+{LOCAL}-py3-none-any.whl"
     assert os.listdir(out / "git") == os.listdir(out / "sdist") == [wheel]
     content = (out / "git" / wheel).read_bytes()
     assert content == (out / "sdist" / wheel).read_bytes()
@@ -423,7 +425,7 @@ def test_pip_without_build_isolation(root, environ):
     environ.pip(*install, cwd=root)
     failed = environ.pip(*install, cwd=root, check=False)
     assert failed.returncode == 1
-    assert f"and Django {NEWEST}+fork.2 is installed: run" in failed.stderr
+    assert f"and Django {NEWEST}+{LOCAL} is installed: run" in failed.stderr
     assert django_version(environ) == NEWEST
 
 

@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from overlay import releases
+from overlay import ROOT, releases
 from overlay.errors import OverlayError
 
 
@@ -35,3 +37,11 @@ def test_older_versions_are_told_those_that_there_are(version):
 
 def test_series_is_compared_by_number():
     assert releases.series("10.0") > releases.series("6.1.3") > releases.series("5.2")
+
+
+def test_what_users_read_is_of_this_release():
+    texts = [(ROOT / path).read_text() for path in ("README.md", "docs/faq.md")]
+    named = re.findall(r"\+(fork\.\d+)", "".join(texts))
+    assert set(named) == {releases.LOCAL}
+    notes = ROOT / "docs" / "releases" / f"{releases.LOCAL}.md"
+    assert notes.read_text().startswith(f"# {releases.LOCAL}\n")

@@ -17,7 +17,7 @@ from installer.sources import WheelFile
 from overlay import ROOT, checkout, manifest, patches, wheel
 from overlay.errors import OverlayError
 from overlay.files import File
-from overlay.releases import RELEASES
+from overlay.releases import LOCAL, RELEASES
 from overlay.tests.building import install, released_wheel
 from overlay.tests.conftest import write
 
@@ -122,7 +122,7 @@ def test_only_the_files_of_the_fork_differ(version, installed, monkeypatch, tmp_
     monkeypatch.syspath_prepend(installed(version))
     files = wheel.forked(wheel.released(version), version)
     name = wheel.write(tmp_path, files, version)
-    assert name == f"django-{version}+fork.2-py3-none-any.whl"
+    assert name == f"django-{version}+{LOCAL}-py3-none-any.whl"
     assert os.listdir(tmp_path) == [name]
     with (
         zipfile.ZipFile(released_wheel(version)) as theirs,
@@ -143,10 +143,10 @@ def test_only_the_files_of_the_fork_differ(version, installed, monkeypatch, tmp_
     assert set(modes.values()) == {0o100644, 0o100755}
 
     before = {
-        path.replace(f"{version}.dist-info/", f"{version}+fork.2.dist-info/"): content
+        path.replace(f"{version}.dist-info/", f"{version}+{LOCAL}.dist-info/"): content
         for path, content in before.items()
     }
-    dist_info = f"django-{version}+fork.2.dist-info"
+    dist_info = f"django-{version}+{LOCAL}.dist-info"
     changes = manifest.within("django/", manifest.changes(version))
     changed = {path for change in changes for path in change.paths}
     assert changed
@@ -169,7 +169,7 @@ def test_only_the_files_of_the_fork_differ(version, installed, monkeypatch, tmp_
         assert after[path] == (ROOT / path).read_bytes()
     assert differing_lines(before, after, f"{dist_info}/METADATA") == [
         [f"Version: {version}"],
-        [f"Version: {version}+fork.2"],
+        [f"Version: {version}+{LOCAL}"],
     ]
     (theirs,), ours = differing_lines(before, after, f"{dist_info}/WHEEL")
     assert theirs.startswith("Generator: setuptools")
@@ -191,13 +191,13 @@ def test_record_is_right(small, tmp_path):
         source.validate_record(validate_contents=True)
     with zipfile.ZipFile(tmp_path / name) as archive:
         names = archive.namelist()
-        record = archive.read("django-9.9.1+fork.2.dist-info/RECORD").decode()
+        record = archive.read(f"django-9.9.1+{LOCAL}.dist-info/RECORD").decode()
         assert all(
             int(size) == len(archive.read(path))
             for path, hashed, size in csv.reader(record.splitlines()[:-1])
         )
     assert [path for path, _, _ in csv.reader(record.splitlines())] == names
-    assert record.endswith("\ndjango-9.9.1+fork.2.dist-info/RECORD,,\n")
+    assert record.endswith(f"\ndjango-9.9.1+{LOCAL}.dist-info/RECORD,,\n")
 
 
 def build(directory):
@@ -211,14 +211,14 @@ def test_the_wheel_holds_what_was_released_and_the_metadata_last(small, tmp_path
         assert archive.namelist() == [
             "django/__init__.py",
             "django/db/base.py",
-            "django-9.9.1+fork.2.dist-info/METADATA",
-            "django-9.9.1+fork.2.dist-info/WHEEL",
-            "django-9.9.1+fork.2.dist-info/licenses/AUTHORS",
-            "django-9.9.1+fork.2.dist-info/RECORD",
+            f"django-9.9.1+{LOCAL}.dist-info/METADATA",
+            f"django-9.9.1+{LOCAL}.dist-info/WHEEL",
+            f"django-9.9.1+{LOCAL}.dist-info/licenses/AUTHORS",
+            f"django-9.9.1+{LOCAL}.dist-info/RECORD",
         ]
-        metadata = archive.read("django-9.9.1+fork.2.dist-info/METADATA").decode()
+        metadata = archive.read(f"django-9.9.1+{LOCAL}.dist-info/METADATA").decode()
     assert metadata == RELEASED["django-9.9.1.dist-info/METADATA"].replace(
-        "Version: 9.9.1\n", "Version: 9.9.1+fork.2\n", 1
+        "Version: 9.9.1\n", f"Version: 9.9.1+{LOCAL}\n", 1
     )
 
 
@@ -350,7 +350,7 @@ def put_checkout(directory, version):
 def test_an_editable_wheel_is_a_path_and_the_metadata(small, tree, tmp_path):
     files = wheel.editable(wheel.released(VERSION), VERSION)
     assert (tree / "PKG-INFO").exists()
-    path = "__editable__.django-9.9.1+fork.2.pth"
+    path = f"__editable__.django-9.9.1+{LOCAL}.pth"
     assert files.pop(path).content.decode() == f"{tree}\n"
     assert files == wheel.metadata(wheel.released(VERSION), VERSION)
 
@@ -392,7 +392,7 @@ def test_an_editable_wheel_in_a_directory_that_no_pth_file_can_name(
     with pytest.raises(OverlayError, match="日本 from a .pth file in this locale"):
         wheel.editable(wheel.released(VERSION), VERSION)
     monkeypatch.setattr(wheel.sys, "version_info", (3, 13, 0))
-    path = "__editable__.django-9.9.1+fork.2.pth"
+    path = f"__editable__.django-9.9.1+{LOCAL}.pth"
     files = wheel.editable(wheel.released(VERSION), VERSION)
     assert files[path].content.decode().endswith("日本\n")
 
