@@ -20,8 +20,8 @@ from overlay.releases import usable  # noqa: E402
 
 # In seconds, for all of it, and what is left for the set-ups at least where
 # the environments had to be made first, and slowly.
-LIMITS = {"quick": (180, 60), "servers": (1200, 900)}
-TABLES, STORM = "tables", "storm"
+LIMITS = {"quick": (180, 60), "servers": (2400, 2100)}
+TABLES, STORM, BENCH, GAINS, SCALE = "tables", "storm", "bench", "gains", "scale"
 CASES = ("unsafe", "packages", "hooks", "processes")
 # The options of what isn't one of these, and of those.
 REPORTS = {"django", "html", "json", "only", "tls"}
@@ -29,9 +29,13 @@ NUMBERS = ("forks", "threads", "alive", "seconds", "seed")
 SOFTWARE = ("database", "driver", "dev")
 OPTIONS = {
     TABLES: {"check"},
+    BENCH: {"django", "json", "quick"},
+    GAINS: {"django", "json"},
+    SCALE: {"json"},
     **dict.fromkeys(CASES, {"django"}),
     STORM: {"django", "json", "stock", "pool", "persistent", *NUMBERS, *SOFTWARE},
 }
+MEASURED = (BENCH, GAINS, SCALE)
 STARTED = "EVIDENCE_STARTED"
 
 
@@ -62,15 +66,16 @@ def _parser():
     parser.add_argument(
         "what",
         nargs="?",
-        choices=[*LIMITS, *CASES, STORM, TABLES],
+        choices=[*LIMITS, *CASES, STORM, BENCH, GAINS, SCALE, TABLES],
         default="quick",
         help="gunicorn and multiprocessing with a pool (quick, the default), every "
         "server that forks, with a pool and with persistent connections (servers), "
         "what is still not safe (unsafe), what packages around the database do "
         "(packages), what hooks do in processes that are forked (hooks), daemons, "
-        "locks, and tests that start processes (processes), many forks "
-        "from threads that query without pause (storm), or nothing but the tables in "
-        "README.md and docs from the figures in docs/evidence.json (tables)",
+        "locks, and tests that start processes (processes), many forks from threads "
+        "that query without pause (storm), what the fork costs (bench) and gives "
+        "(gains), how many sessions a simulated fleet has (scale), or nothing but the "
+        "tables in README.md and docs from the figures that are kept in docs (tables)",
     )
     parser.add_argument(
         "--check",
@@ -94,6 +99,11 @@ def _parser():
         "--tls",
         action="store_true",
         help="on Debian's PostgreSQL, over TLS (default: on that of a package)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="with bench: less of it, to see that it costs no more than it may",
     )
     parser.add_argument("--html", metavar="FILE", help="write the report to FILE")
     parser.add_argument("--json", metavar="FILE", help="keep the figures in FILE")
@@ -148,13 +158,15 @@ def _run(options):
     if options.what == TABLES:
         from evidence import tables
 
-        for pages, figures in tables.ALL:
-            tables.update(pages, figures, options.check)
+        for pages, figures, *marker in tables.ALL:
+            tables.update(pages, figures, options.check, *marker)
         return 0
     if options.what in CASES:
         return _cases(options.what, version)
     if options.what == STORM:
         return _storm(options, version)
+    if options.what in MEASURED:
+        return _measured(options, version)
     from rich.console import Console
 
     from evidence import facts, page, report, series
@@ -202,6 +214,39 @@ def _cases(name, version):
     for reason in reasons:
         print(f"Not as docs/{name}.md says: {reason}")
     return 1 if reasons else 0
+
+
+def _measured(options, version):
+    from evidence import bench, costs, facts, gains, scale
+    from overlay.interrupts import unwinding
+
+    command, machine = f"python3 evidence {options.what}", facts.machine()
+    made, text, tables = {
+        BENCH: (
+            lambda: bench.document(
+                version, options.quick, command + " --quick" * options.quick, machine
+            ),
+            bench.text,
+            costs.whole,
+        ),
+        GAINS: (
+            lambda: gains.document(version, command, machine),
+            bench.text,
+            gains.tables,
+        ),
+        SCALE: (lambda: scale.document(command), scale.text, scale.tables),
+    }[options.what]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(unwinding())
+        json = options.json and stack.enter_context(files.replacing(Path(options.json)))
+        document = made()
+        if json:
+            json.write_text(text(document))
+    print(tables(document))
+    reasons = bench.beyond(document) if options.what == BENCH else []
+    for reason in reasons:
+        print(f"More than it may be: {reason}")
+    return int(bool(reasons))
 
 
 def _storm(options, version):

@@ -111,13 +111,18 @@ def sentence(servers, results, reasons, versions):
             ),
         ]
     )
+
+    def unanswered(django):
+        return figure(django, "failed") + figure(django, "hung")
+
     worked_around = (
-        ", and with the usual workarounds "
-        f"{figure(WORKAROUND, 'wrong')} of {asked(WORKAROUND)}"
+        f"; with the usual workarounds, {figure(WORKAROUND, 'wrong')} of "
+        f"{asked(WORKAROUND)} and {unanswered(WORKAROUND)}"
     )
     return (
         f"After a fork, stock Django {versions['Django']} gave "
-        f"{figure(STOCK, 'wrong')} of {asked(STOCK)} requests the data of another one"
+        f"{figure(STOCK, 'wrong')} of {asked(STOCK)} requests the data of another one "
+        f"and {unanswered(STOCK)} no answer"
         f"{worked_around if asked(WORKAROUND) else ''}; the fork answered all "
         f"{figure(FORK, 'right')} rightly, and no process used a server session of "
         f"another one.{notes}"

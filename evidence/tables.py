@@ -1,29 +1,26 @@
 """The tables of README and docs, from the figures that are committed."""
 
-import html
 import json
 import os
 import textwrap
 from itertools import chain
 from pathlib import Path
 
-from evidence import cases
+from evidence import cases, costs, gains
 from evidence import hooks as called
+from evidence import markdown
 from evidence import packages as around
 from evidence import processes as started
-from evidence import report
+from evidence import report, scale
 from evidence import unsafe as still
 from evidence.count import Figures
-from evidence.servers import SHOWN
+from evidence.servers import SHOWN, queues
 from evidence.trial import FORK, PERSISTENT, POOL, STOCK, WORKAROUND
 from overlay import ROOT, files
 from overlay.errors import OverlayError
 
 DJANGOS = (STOCK, WORKAROUND, FORK)
 OUTCOMES = Figures._fields[:4]
-
-# Of the Markdown's lines, in characters.
-COLUMNS = 120
 
 # The servers in README.
 SOME = (
@@ -33,6 +30,9 @@ SOME = (
     "Celery without its fixup",
     "multiprocessing",
 )
+
+# Which have a page of their own.
+QUEUES = {server.name for server in queues.SERVERS}
 
 # Of a table of cases.
 CHILD = ("In a child, to", *cases.DJANGOS)
@@ -45,10 +45,10 @@ LEGEND = "With a pool and with persistent connections, together. " + report.lege
     "wrong", "failed", "hung", "shared", "parent", "workaround", mark="*"
 )
 
-COMMAND = "python3 evidence servers, or storm, --json"
+COMMAND = "python3 evidence servers, storm, bench, gains, or scale, --json"
 
 
-def update(pages, figures, check=False):
+def update(pages, figures, check=False, marker="evidence"):
     """
     Put each table between the two markers in its page: `pages` has functions
     that return the Markdown, given the document in the file `figures`, or a
@@ -60,7 +60,7 @@ def update(pages, figures, check=False):
     document = _documents(Path(figures))
     texts = {path: path.read_text(encoding="utf-8") for path in pages}
     new = {
-        path: _with_table(path, text, _rendered(pages[path], document, figures))
+        path: _with_table(path, text, _rendered(pages[path], document, figures), marker)
         for path, text in texts.items()
     }
     for path, text in texts.items():
@@ -105,43 +105,50 @@ def _unreadable(figures):
     )
 
 
-def _with_table(path, text, table):
+def _with_table(path, text, table, marker):
     """Return `text`, which is that of the page `path`, with `table` in it."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end or text.count(BEGIN) + text.count(END) != 2:
+    begin, end = (each.replace("evidence", marker) for each in (BEGIN, END))
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found or text.count(begin) + text.count(end) != 2:
         raise OverlayError(
-            f"{os.path.relpath(path)} has no place for the table: write {BEGIN} and "
-            f"{END} where it belongs, once and in that order."
+            f"{os.path.relpath(path)} has no place for the table: write {begin} and "
+            f"{end} where it belongs, once and in that order."
         )
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
 def outcomes(document):
     """
-    Return what became of the requests on each server, as Markdown. `document`
-    is as report.document() makes it.
+    Return what became of the requests on each server but the task queues, as
+    Markdown. `document` is as report.document() makes it.
     """
-    servers = dict.fromkeys(setup["server"] for setup in document["setups"])
+    names = [name for name in _servers(document) if name not in QUEUES]
+    table = _outcomes(document["setups"], names)
+    legend = textwrap.fill(LEGEND, markdown.COLUMNS)
     return "\n\n".join(
-        [
-            _filled(document["sentence"]),
-            _outcomes(document["setups"], servers),
-            textwrap.fill(LEGEND, COLUMNS),
-            _made(document),
-        ]
+        [markdown.filled(document["sentence"]), table, legend, _made(document)]
     )
+
+
+def queued(document):
+    """Like outcomes(), but return those of the task queues."""
+    names = [name for name in _servers(document) if name in QUEUES]
+    table = _outcomes(document["setups"], names)
+    return "\n\n".join(
+        [table, textwrap.fill(LEGEND, markdown.COLUMNS), _made(document)]
+    )
+
+
+def _servers(document):
+    return list(dict.fromkeys(setup["server"] for setup in document["setups"]))
 
 
 def some_outcomes(document):
     """Like outcomes(), but return those of SOME servers, in short."""
-    there = {setup["server"] for setup in document["setups"]}
-    return "\n\n".join(
-        [
-            _filled(document["sentence"]),
-            _outcomes(document["setups"], [name for name in SOME if name in there]),
-        ]
-    )
+    names = [name for name in _servers(document) if name in SOME]
+    table = _outcomes(document["setups"], names)
+    return f"{markdown.filled(document['sentence'])}\n\n{table}"
 
 
 def _outcomes(setups, servers):
@@ -156,7 +163,7 @@ def _outcomes(setups, servers):
             else:
                 row.append(cell(those) if those else "not run")
         lines.append(row)
-    return _table(("server", *DJANGOS), lines)
+    return markdown.table(("server", *DJANGOS), lines)
 
 
 def sessions(document):
@@ -178,12 +185,12 @@ def sessions(document):
         if not setup["not_run"] and setup["ms"] is not None and setup["held"]
     ]
     header = ("server", "connections", "processes", "answered", "held", "ms")
-    return "\n\n".join([_table(header, lines, right=4), _made(document)])
+    return "\n\n".join([markdown.table(header, lines, right=4), _made(document)])
 
 
 def unsafe(document):
     """Return what evidence.unsafe has run, as Markdown."""
-    return _table(CHILD, cases.rows(still.CASES))
+    return markdown.table(CHILD, cases.rows(still.CASES))
 
 
 def packages(document):
@@ -192,8 +199,8 @@ def packages(document):
     versions = ", ".join(name.replace("==", " ") for name in dict.fromkeys(names))
     return "\n\n".join(
         [
-            _table(("package", *cases.DJANGOS), cases.rows(around.CASES)),
-            _filled(f"With {versions}."),
+            markdown.table(("package", *cases.DJANGOS), cases.rows(around.CASES)),
+            markdown.filled(f"With {versions}."),
         ]
     )
 
@@ -205,12 +212,12 @@ def hooks(document):
         (f"`{code}`", *(stock or "" for stock in stocks), cases.OWN)
         for _, code, *stocks in called.HOOKS
     ]
-    return _table(header, lines)
+    return markdown.table(header, lines)
 
 
 def processes(document):
     """Return what evidence.processes has run, as Markdown."""
-    return _table(CHILD, cases.rows(started.CASES))
+    return markdown.table(CHILD, cases.rows(started.CASES))
 
 
 def storms(documents):
@@ -239,23 +246,27 @@ def storms(documents):
     ]
     made = [
         textwrap.fill(
-            _text(_made_with(document)),
-            COLUMNS,
+            markdown.text(_made_with(document)),
+            markdown.COLUMNS,
             initial_indent=f"{number}. ",
             subsequent_indent="   ",
             break_on_hyphens=False,
         )
         for number, document in enumerate(documents, 1)
     ]
-    return "\n\n".join([_table(header, lines, right=len(header) - 2), "\n".join(made)])
+    return "\n\n".join(
+        [markdown.table(header, lines, right=len(header) - 2), "\n".join(made)]
+    )
 
 
-# The functions that return what is in each page, and where the figures are.
+# The functions that return what is in each page, where the figures are, and
+# the name in the markers, if it is another one.
 ALL = (
     (
         {
             ROOT / "README.md": some_outcomes,
             ROOT / "docs" / "evidence.md": outcomes,
+            ROOT / "docs" / "queues.md": queued,
             ROOT / "docs" / "deploying.md": sessions,
             ROOT / "docs" / "unsafe.md": unsafe,
             ROOT / "docs" / "packages.md": packages,
@@ -264,22 +275,20 @@ ALL = (
         },
         FIGURES,
     ),
-    ({ROOT / "docs" / "queues.md": outcomes}, ROOT / "docs" / "queues.json"),
     ({ROOT / "docs" / "storm.md": storms}, ROOT / "docs" / "storm"),
+    (
+        {ROOT / "README.md": costs.short, ROOT / "docs" / "bench.md": costs.whole},
+        ROOT / "docs" / "bench.json",
+        "bench",
+    ),
+    ({ROOT / "docs" / "gains.md": gains.tables}, ROOT / "docs" / "gains.json", "gains"),
+    ({ROOT / "docs" / "scale.md": scale.tables}, ROOT / "docs" / "scale.json", "scale"),
 )
-
-
-def _table(header, lines, right=0):
-    """Return a table as Markdown, the last `right` columns to the right."""
-    rule = ["---"] * (len(header) - right) + ["--:"] * right
-    return "\n".join(
-        f"| {' | '.join(map(_text, line))} |" for line in (header, rule, *lines)
-    )
 
 
 def _made(document):
     """Return with what `document` was measured, and how to repeat it."""
-    return _filled(f"Printed by {_made_with(document)}.")
+    return markdown.filled(f"Printed by {_made_with(document)}.")
 
 
 def _made_with(document):
@@ -317,12 +326,3 @@ def _outcome(setups):
     if (right := total("right", parents)) < queries:
         parts.append(f"parent {right} of {queries}")
     return "; ".join(parts)
-
-
-def _filled(text):
-    return textwrap.fill(_text(text), COLUMNS, break_on_hyphens=False)
-
-
-def _text(text):
-    """Return `text`, on one line and with nothing that is Markdown's own."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

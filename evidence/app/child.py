@@ -20,8 +20,11 @@ def run(functions, case):
     print(functions[case]())
 
 
-def configured(engine="django.db.backends.postgresql", **options):
-    """Use the database of app.settings through `engine`, and `options`."""
+def configured(engine="django.db.backends.postgresql", opened=True, **options):
+    """
+    Use the database of app.settings through `engine`, with its pool `opened`,
+    if it has one, and the `options`, which are settings.
+    """
     # Only now, as gevent wants to be first.
     from app.settings import DATABASE, DATABASES
 
@@ -31,10 +34,11 @@ def configured(engine="django.db.backends.postgresql", **options):
     DATABASE["ENGINE"] = engine
     settings.configure(DATABASES=DATABASES, SECRET_KEY="evidence", **options)
     django.setup()
-    # Else a pool begins some of its sessions later. Other packages' pools have
-    # no such method.
-    with suppress(AttributeError):
-        wrapper().pool.open(wait=True)
+    if opened:
+        # Else it begins some of its sessions later. Other packages' pools have
+        # no such method.
+        with suppress(AttributeError):
+            wrapper().pool.open(wait=True)
 
 
 def asked(first=lambda: None, known=lambda: ""):

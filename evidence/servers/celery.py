@@ -14,7 +14,11 @@ PRODUCER = "from app.tasks import echo\nfor _ in range({}): echo.delay()"
 REUSE_MAX = "100000"
 
 
-def _answers(trial, broker="filesystem://", fixup="yes", reuse=""):
+def answers(trial, broker="filesystem://", fixup="yes", reuse=""):
+    """
+    Yield the Answers of a Trial, with Celery's `fixup` for Django or without,
+    and as many tasks with a connection as `reuse` says.
+    """
     (trial.directory / "broker").mkdir()
     trial = trial._replace(
         environ={
@@ -39,16 +43,16 @@ def _answers(trial, broker="filesystem://", fixup="yes", reuse=""):
 def _over_redis(trial):
     with (
         redis() as address,
-        contextlib.closing(_answers(trial, f"redis+socket://{address}")) as answers,
+        contextlib.closing(answers(trial, f"redis+socket://{address}")) as given,
     ):
-        yield from answers
+        yield from given
 
 
 SERVERS = [
     Server(
         "Celery",
         PACKAGES,
-        _answers,
+        answers,
         expected=SAFE,
         note=(
             "Its fixup for Django closes all connections around each task. Its broker "
@@ -64,7 +68,7 @@ SERVERS = [
     Server(
         "Celery CELERY_DB_REUSE_MAX",
         PACKAGES,
-        lambda trial: _answers(trial, reuse=REUSE_MAX),
+        lambda trial: answers(trial, reuse=REUSE_MAX),
         expected=SAFE,
         note=(
             "Its fixup for Django closes the inherited connections in each child, and "
@@ -74,7 +78,7 @@ SERVERS = [
     Server(
         "Celery without its fixup",
         PACKAGES,
-        lambda trial: _answers(trial, fixup="no"),
+        lambda trial: answers(trial, fixup="no"),
         "worker_process_init",
     ),
 ]

@@ -2,7 +2,17 @@ import json
 
 import pytest
 
-from evidence import hooks, packages, processes, report, series, storm, tables, unsafe
+from evidence import (
+    hooks,
+    markdown,
+    packages,
+    processes,
+    report,
+    series,
+    storm,
+    tables,
+    unsafe,
+)
 from evidence.tests.documents import (
     EXAMPLE,
     MANY,
@@ -28,7 +38,15 @@ def test_outcomes():
     text = " ".join(lines)
     assert EXAMPLE["sentence"] in text
     assert f"`{EXAMPLE['command']}` with Django 6.1.3" in text
-    assert max(map(len, set(lines) - set(table))) <= tables.COLUMNS
+    assert max(map(len, set(lines) - set(table))) <= markdown.COLUMNS
+
+
+def test_queued():
+    made = document(setup(), setup(server="RQ"))
+    rows = [line for line in tables.queued(made).splitlines() if line[:4] == "| RQ"]
+    assert rows == ["| RQ | " + tables.cell([setup()]) + " | not run | not run |"]
+    assert "| RQ |" not in tables.outcomes(made)
+    assert "| gunicorn sync |" not in tables.queued(made)
 
 
 @pytest.mark.parametrize(

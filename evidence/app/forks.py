@@ -1,10 +1,13 @@
 """
-Measure, with the Django that PYTHONPATH names, what os.fork() costs: print, by
-what the process has at that time, the median of the page faults in the child,
-and of the seconds until it has ended.
+Measure what os.fork() costs a process with so many connections:
+
+    python -m app.forks FORKS KIND NUMBER
+
+KIND is "persistent", "checked out" of a pool, or "idle" in one. What is
+printed, as JSON, are the medians of FORKS forks: of the page faults in the
+child, and of the seconds until it has ended.
 """
 
-import gc
 import json
 import os
 import resource
@@ -33,7 +36,11 @@ class Connection:
         return self.socket.fileno()
 
 
-def main(number, forks):
+class Pool:
+    """What a pool is here."""
+
+
+def main(forks, kind, number):
     # A process of the size that an application's have.
     apps = ("admin", "auth", "contenttypes", "messages", "sessions")
     settings.configure(
@@ -42,29 +49,24 @@ def main(number, forks):
     )
     django.setup()
     default = connections["default"]
-    descriptors = 5 * number
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE,
-        (descriptors, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
-    )
-    measure(forks)
-    medians = {"none": measure(forks)}
-    wrappers = [DatabaseWrapper(default.settings_dict) for _ in range(number)]
-    for wrapper in wrappers:
-        wrapper.connection = Connection()
-    medians["in use"] = measure(forks)
-    del wrappers, wrapper
-    gc.collect()
-    idle = [Connection() for _ in range(number)]
-    if hasattr(base, "_pooled"):
-        # As the fork does with those that pools open.
-        for each in idle:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    kept = [Connection() for _ in range(number)]
+    if kind != "persistent" and number:
+        DatabaseWrapper._connection_pools["default"] = Pool()
+    if kind == "idle":
+        for each in kept if hasattr(base, "_pooled") else ():
+            # As the fork does with those that pools open.
             base._track(base._pooled, each)
-    medians["idle"] = measure(forks)
-    print(json.dumps(medians))
+    else:
+        wrappers = [DatabaseWrapper(default.settings_dict) for _ in kept]
+        for wrapper, wrapper.connection in zip(wrappers, kept):
+            pass
+    _measured(forks)
+    print(json.dumps(_measured(forks)))
 
 
-def measure(forks):
+def _measured(forks):
     faults, seconds = [], []
     for _ in range(forks):
         reader, writer = os.pipe()
@@ -82,4 +84,4 @@ def measure(forks):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,8 @@
+"""The configuration of gunicorn: what projects do on stock Django."""
+
+from app import workaround
+
+
+def post_fork(server, worker):
+    """Run in each new worker."""
+    workaround.in_child()

@@ -1,0 +1,107 @@
+"""What the fork costs, as the tables of the figures of evidence.bench."""
+
+from evidence import bench, markdown, report
+from evidence.trial import FORK, STOCK
+
+
+def whole(document):
+    """
+    Return all tables as Markdown. `document` is as bench.document() makes it.
+    """
+    parts = [_calls(document), _forks(document), _times(document), _made(document)]
+    return "\n\n".join(parts)
+
+
+def short(document):
+    """Like whole(), but return what one has to know."""
+    lines = [
+        (f"instructions of {name}", f"{_ratio(by_variant, FORK)} of stock's")
+        for name, by_variant in document["calls"].items()
+    ]
+    lines += [
+        (name, f"{bench.faults(document, kind):.0f} page faults more")
+        for kind, name in (
+            (bench.NONE, bench.FORK),
+            *((kind, f"each connection that is {kind}") for kind in bench.KINDS),
+        )
+    ]
+    lines += [
+        (f"the time of {name}", words)
+        for name in document["times"]
+        if (words := _compared(document, name, FORK))
+    ]
+    return f"{markdown.table(('', 'the fork'), lines)}\n\n{_made(document)}"
+
+
+def _calls(document):
+    variants = [FORK, bench.GETPID]
+    lines = [
+        (
+            name,
+            f"{by_variant[STOCK]:,.0f}",
+            *(_ratio(by_variant, variant) for variant in variants),
+        )
+        for name, by_variant in document["calls"].items()
+    ]
+    header = ("instructions, as a ratio to stock's", STOCK, *variants)
+    return markdown.table(header, lines, right=3)
+
+
+def _ratio(by_variant, variant):
+    if variant not in by_variant:
+        return ""
+    return f"{by_variant[variant] / by_variant[STOCK]:.3f}"
+
+
+def _forks(document):
+    rows = {
+        (row["inherited"], row["number"], row["variant"]): row
+        for row in document["forks"]
+    }
+    variants = [each for each in bench.VARIANTS if (bench.NONE, 0, each) in rows]
+    lines = [
+        (
+            f"{number or 'no'} connections{f', {kind}' if number else ''}",
+            *(
+                str(round(rows[kind, number, variant][column]))
+                for column in ("faults", "microseconds")
+                for variant in variants
+            ),
+        )
+        for kind, number in dict.fromkeys(key[:2] for key in rows)
+    ]
+    header = ("a fork with", *(f"faults, {variant}" for variant in variants))
+    header += tuple(f"µs, {variant}" for variant in variants)
+    return markdown.table(header, lines, right=len(header) - 1)
+
+
+def _times(document):
+    lines = [
+        (
+            name,
+            *(
+                f"{by_variant[variant]:,}" if variant in by_variant else ""
+                for variant in (STOCK, FORK)
+            ),
+            _compared(document, name, FORK),
+        )
+        for name, by_variant in document["times"].items()
+    ]
+    header = ("microseconds of", STOCK, FORK, "that is")
+    return markdown.table(header, lines, right=3)
+
+
+def _compared(document, name, variant):
+    """Return in words what the time of `name` is in that of its measure."""
+    if not bench.TIMES[name].measure:
+        return ""
+    other, measured = bench.TIMES[name].measure
+    times = document["times"]
+    ratio = times[name][variant] / times[other][measured]
+    whose = f"{measured}'s" if other == name else "that of one whose parent had none"
+    return f"{ratio:.2f} of {whose}"
+
+
+def _made(document):
+    made = report.title(document["versions"], document["machine"])
+    return markdown.filled(f"Printed by `{document['command']}` with {made}.")

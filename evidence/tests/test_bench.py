@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from evidence import bench, costs
+from evidence.trial import FORK, STOCK
+from overlay import patches, sources
+from overlay.errors import OverlayError
+from overlay.releases import RELEASES
+
+PATH = "django/db/backends/postgresql/base.py"
+
+
+def fork(variant, inherited, number, faults, microseconds=1000):
+    return {
+        "variant": variant,
+        "inherited": inherited,
+        "number": number,
+        "faults": faults,
+        "microseconds": microseconds,
+    }
+
+
+def document(calls=1.004, none=12, each=4):
+    """Return what a run gives in which the fork costs that much more."""
+    numbers = [("none", 0), *((kind, 100) for kind in bench.KINDS)]
+    forks = [fork(STOCK, kind, number, 200) for kind, number in numbers]
+    forks += [
+        fork(FORK, kind, number, 200 + none + each * number) for kind, number in numbers
+    ]
+    return {
+        "command": "python3 evidence bench",
+        "versions": {"Django": "6.1.3"},
+        "machine": {"cores": 2, "CPU": "small"},
+        "calls": {
+            "connection.pool": {STOCK: 10_000, FORK: 10_000 * calls, "getpid": 10_300}
+        },
+        "forks": forks,
+        "times": {
+            name: (
+                {STOCK: 2000, FORK: 2100} if time.function != "child" else {FORK: 2205}
+            )
+            for name, time in bench.TIMES.items()
+        },
+    }
+
+
+def test_faults():
+    assert bench.faults(document(), bench.NONE) == 12
+    assert bench.faults(document(), "idle") == pytest.approx(4)
+
+
+@pytest.mark.parametrize(
+    "costing, reasons",
+    [
+        ({}, []),
+        ({"calls": 1.03}, ["connection.pool: 1.030 of stock's instructions"]),
+        ({"none": 33}, ["none: 33.0 page faults more, not 32 at most"]),
+        ({"each": 7}, [f"{kind}: 7.0 page faults more" for kind in bench.KINDS]),
+    ],
+)
+def test_what_costs_more_than_it_may(costing, reasons):
+    found = bench.beyond(document(**costing))
+    assert [line[: len(reason)] for line, reason in zip(found, reasons)] == reasons
+    assert len(found) == len(reasons)
+
+
+def test_tables():
+    lines = costs.whole(json.loads(bench.text(document()))).splitlines()
+    assert lines[2] == "| connection.pool | 10,000 | 1.004 | 1.030 |"
+    assert lines[6] == "| no connections | 200 | 212 | 1000 | 1000 |"
+    assert lines[7] == "| 100 connections, persistent | 200 | 612 | 1000 | 1000 |"
+    assert lines[13] == (
+        "| a fork without connections | 2,000 | 2,100 | 1.05 of stock's |"
+    )
+    assert lines[15].endswith(
+        " |  | 2,205 | 1.05 of that of one whose parent had none |"
+    )
+    assert lines[-1].startswith("Printed by `python3 evidence bench` with Django 6.1.3")
+
+
+def test_short_table():
+    lines = costs.short(document()).splitlines()
+    assert lines[2] == "| instructions of connection.pool | 1.004 of stock's |"
+    assert lines[3] == "| a fork without connections | 12 page faults more |"
+    assert lines[4] == "| each connection that is persistent | 4 page faults more |"
+    assert lines[7] == "| the time of a fork without connections | 1.05 of stock's |"
+
+
+def test_without_valgrind(monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CI", raising=False)
+    assert bench._calls(None, bench.OURS, True) == {}
+    assert "there is no valgrind: install it" in capsys.readouterr().err
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(OverlayError, match="there is no valgrind: install it"):
+        bench._calls(None, bench.OURS, True)
+
+
+@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("name", [bench.GETPID, bench.CLEAR])
+def test_alternatives_apply(version, name):
+    source = sources.files(sources.sdist(version))[PATH].content.decode()
+    patch = (bench.ALTERNATIVES / f"{name}.patch").read_text()
+    changed = patches.apply(patch, source, version)
+    assert len(changed.splitlines()) > len(source.splitlines())
+    compile(changed, PATH, "exec")
+
+
+def test_trees_are_copies(tmp_path, monkeypatch):
+    """Nothing is written to what they are made of."""
+    monkeypatch.setattr(bench, "BUILD", tmp_path)
+    version = max(RELEASES, key=lambda version: version.split("."))
+    source = sources.files(sources.sdist(version))[PATH].content
+    for package in (f"django/{Path(PATH).relative_to('django').parent}", "asgiref"):
+        (tmp_path / "stock" / package).mkdir(parents=True)
+    (tmp_path / "stock" / "sqlparse").mkdir()
+    (tmp_path / "stock" / PATH).write_bytes(source)
+    made = bench.Made(None, tmp_path / "stock", tmp_path / "stock", None)
+    with bench._trees(made, bench.VARIANTS) as trees:
+        contents = [(trees[variant] / PATH).read_bytes() for variant in bench.VARIANTS]
+        assert contents[:2] == [source, source]
+        assert b"os.getpid()" in contents[2] and b"register_at_fork" in contents[3]
+    assert (tmp_path / "stock" / PATH).read_bytes() == source
+    assert [path.name for path in tmp_path.iterdir()] == ["stock"]
+
+
+def test_process_that_fails(tmp_path):
+    made = bench.Made("/bin/false", tmp_path, tmp_path, {})
+    with pytest.raises(OverlayError, match="app.calls failed with 1"):
+        bench._run(made, tmp_path, "pool", "app.calls")
