@@ -3,6 +3,11 @@
 from evidence import bench, markdown, report
 from evidence.trial import FORK, STOCK
 
+SHORT_CALLS = ("connection.pool", "a request with one query, pooled")
+SHORT_KIND = "checked out"
+
+MORE, OF = "page faults more", "of stock's"
+
 
 def whole(document):
     """
@@ -14,21 +19,22 @@ def whole(document):
 
 def short(document):
     """Like whole(), but return what one has to know."""
+    first = bench.more_faults(document, SHORT_KIND, 1)
+    each = bench.faults_of_each(document, SHORT_KIND)
     lines = [
-        (f"instructions of {name}", f"{_ratio(by_variant, FORK)} of stock's")
-        for name, by_variant in document["calls"].items()
-    ]
-    lines += [
-        (name, f"{bench.faults(document, kind):.0f} page faults more")
-        for kind, name in (
-            (bench.NONE, bench.FORK),
-            *((kind, f"each connection that is {kind}") for kind in bench.KINDS),
-        )
-    ]
-    lines += [
-        (f"the time of {name}", words)
-        for name in document["times"]
-        if (words := _compared(document, name, FORK))
+        *(
+            (f"instructions of {name}", f"{_ratio(document['calls'][name], FORK)} {OF}")
+            for name in SHORT_CALLS
+        ),
+        (bench.FORK, f"{bench.more_faults(document, bench.NONE, 0):.0f} {MORE}"),
+        (
+            f"a fork with connections, {SHORT_KIND}",
+            f"{first:.0f} {MORE}, and {each:.1f} with each after the first",
+        ),
+        *(
+            (f"the time of {name}", _compared(document, name, FORK))
+            for name in (bench.FORK, bench.CHILD)
+        ),
     ]
     return f"{markdown.table(('', 'the fork'), lines)}\n\n{_made(document)}"
 

@@ -24,7 +24,8 @@ def fork(variant, inherited, number, faults, microseconds=1000):
 
 def document(calls=1.004, none=12, each=4):
     """Return what a run gives in which the fork costs that much more."""
-    numbers = [("none", 0), *((kind, 100) for kind in bench.KINDS)]
+    numbers = [("none", 0)]
+    numbers += [(kind, number) for kind in bench.KINDS for number in (1, 100)]
     forks = [fork(STOCK, kind, number, 200) for kind, number in numbers]
     forks += [
         fork(FORK, kind, number, 200 + none + each * number) for kind, number in numbers
@@ -34,7 +35,8 @@ def document(calls=1.004, none=12, each=4):
         "versions": {"Django": "6.1.3"},
         "machine": {"cores": 2, "CPU": "small"},
         "calls": {
-            "connection.pool": {STOCK: 10_000, FORK: 10_000 * calls, "getpid": 10_300}
+            name: {STOCK: 10_000, FORK: 10_000 * calls, "getpid": 10_300}
+            for name in costs.SHORT_CALLS
         },
         "forks": forks,
         "times": {
@@ -47,17 +49,24 @@ def document(calls=1.004, none=12, each=4):
 
 
 def test_faults():
-    assert bench.faults(document(), bench.NONE) == 12
-    assert bench.faults(document(), "idle") == pytest.approx(4)
+    assert bench.more_faults(document(), bench.NONE, 0) == 12
+    assert bench.more_faults(document(), "idle", 1) == 16
+    assert bench.faults_of_each(document(), "idle") == pytest.approx(4)
 
 
 @pytest.mark.parametrize(
     "costing, reasons",
     [
         ({}, []),
-        ({"calls": 1.03}, ["connection.pool: 1.030 of stock's instructions"]),
-        ({"none": 33}, ["none: 33.0 page faults more, not 32 at most"]),
-        ({"each": 7}, [f"{kind}: 7.0 page faults more" for kind in bench.KINDS]),
+        (
+            {"calls": 1.03},
+            [f"{name}: 1.030 of stock's" for name in costs.SHORT_CALLS],
+        ),
+        ({"none": 33}, ["a fork without connections: 33 page faults more, not 20"]),
+        (
+            {"each": 7},
+            [f"each connection, {kind}: 7.0 page faults more" for kind in bench.KINDS],
+        ),
     ],
 )
 def test_what_costs_more_than_it_may(costing, reasons):
@@ -69,12 +78,12 @@ def test_what_costs_more_than_it_may(costing, reasons):
 def test_tables():
     lines = costs.whole(json.loads(bench.text(document()))).splitlines()
     assert lines[2] == "| connection.pool | 10,000 | 1.004 | 1.030 |"
-    assert lines[6] == "| no connections | 200 | 212 | 1000 | 1000 |"
-    assert lines[7] == "| 100 connections, persistent | 200 | 612 | 1000 | 1000 |"
-    assert lines[13] == (
+    assert lines[7] == "| no connections | 200 | 212 | 1000 | 1000 |"
+    assert lines[9] == "| 100 connections, persistent | 200 | 612 | 1000 | 1000 |"
+    assert lines[17] == (
         "| a fork without connections | 2,000 | 2,100 | 1.05 of stock's |"
     )
-    assert lines[15].endswith(
+    assert lines[19].endswith(
         " |  | 2,205 | 1.05 of that of one whose parent had none |"
     )
     assert lines[-1].startswith("Printed by `python3 evidence bench` with Django 6.1.3")
@@ -83,9 +92,13 @@ def test_tables():
 def test_short_table():
     lines = costs.short(document()).splitlines()
     assert lines[2] == "| instructions of connection.pool | 1.004 of stock's |"
-    assert lines[3] == "| a fork without connections | 12 page faults more |"
-    assert lines[4] == "| each connection that is persistent | 4 page faults more |"
-    assert lines[7] == "| the time of a fork without connections | 1.05 of stock's |"
+    assert lines[4] == "| a fork without connections | 12 page faults more |"
+    assert lines[5] == (
+        "| a fork with connections, checked out "
+        "| 16 page faults more, and 4.0 with each after the first |"
+    )
+    assert lines[6] == "| the time of a fork without connections | 1.05 of stock's |"
+    assert lines[7].endswith("| 1.05 of that of one whose parent had none |")
 
 
 def test_without_valgrind(monkeypatch, capsys):
