@@ -11,6 +11,17 @@ PASSES, FAILS = "it passes", "it fails"
 
 CASES = [
     Case("double_fork", "ask, its parent's child's child", PARENTS, OWN, BOTH),
+    *(
+        Case(
+            "closed_before",
+            f"ask, {kind}, where `os.register_at_fork(before=connections.close_all)` "
+            "was called",
+            f"{whose}; {PARENTS} is lost",
+            f"{OWN}; {PARENTS} is lost",
+            (kind,),
+        )
+        for kind, whose in ((trial.PERSISTENT, OWN), (trial.POOL, PARENTS))
+    ),
     Case(
         "daemon",
         "ask, as a daemon of python-daemon, which closes all descriptors",

@@ -1,12 +1,13 @@
 """What counts as a test that fails on stock Django."""
 
+import re
 from pathlib import PurePosixPath
 
 import pytest
 
 from checks import stock
 from checks.comparison import MISSING, PASSED, Outcome
-from overlay import environment, manifest
+from overlay import ROOT, environment, manifest
 from overlay.console import run
 from overlay.errors import OverlayError
 from overlay.tests.conftest import write
@@ -75,3 +76,12 @@ def test_run_that_does_not_end_well(tmp_path, monkeypatch, capsys, code, said):
     assert run("stock", stock._check_stock, []) == 1
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("stock: error: ") and said in line
+
+
+def test_design_names_tests_that_there_are():
+    text = (ROOT / "docs" / "design.md").read_text()
+    sources = [path.read_text() for path in (ROOT / "tests").rglob("*.py*")]
+    names = set(re.findall(r"`(test_\w+)`", text))
+    assert names
+    for name in names:
+        assert any(f"def {name}(" in source for source in sources), name

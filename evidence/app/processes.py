@@ -51,6 +51,15 @@ def double_fork():
     return os.read(reader, 1000).decode()
 
 
+def closed_before():
+    """Ask where the parent closes its connections before it forks."""
+    configured()
+    from django.db import connections
+
+    os.register_at_fork(before=connections.close_all)
+    return asked()
+
+
 def daemon():
     """Ask in a daemon, which closes all descriptors that it inherits."""
     configured()
