@@ -265,6 +265,7 @@ ALL = (
     (
         {
             ROOT / "README.md": some_outcomes,
+            ROOT / "docs" / "pull-request.md": some_outcomes,
             ROOT / "docs" / "evidence.md": outcomes,
             ROOT / "docs" / "queues.md": queued,
             ROOT / "docs" / "deploying.md": sessions,
@@ -277,7 +278,11 @@ ALL = (
     ),
     ({ROOT / "docs" / "storm.md": storms}, ROOT / "docs" / "storm"),
     (
-        {ROOT / "README.md": costs.short, ROOT / "docs" / "bench.md": costs.whole},
+        {
+            ROOT / "README.md": costs.short,
+            ROOT / "docs" / "pull-request.md": costs.short,
+            ROOT / "docs" / "bench.md": costs.whole,
+        },
         ROOT / "docs" / "bench.json",
         "bench",
     ),
