@@ -1,4 +1,4 @@
-"""The command line: python3 -m overlay checkout|export|pull-request."""
+"""The command line: python3 -m overlay checkout|export|pull-request|status."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ def main(arguments=None):
 def _run(options):
     # Only now, so that --help and a wrong option install nothing.
     environment.bootstrap("overlay", environment.TOOLS)
-    options.command(options)
+    return options.command(options)
 
 
 def _checkout(options):
@@ -41,6 +41,16 @@ def _pull_request(options):
     version = options.django or releases.newest()
     text = pull_request(options.clone, version, follow_ups=options.all)
     print(text, end="")
+
+
+def _status(options):
+    from overlay.status import status
+
+    found = []
+    for sentence, right in status():
+        print(sentence, flush=True)
+        found.append(right)
+    return int(not all(found))
 
 
 def _parser():
@@ -99,6 +109,16 @@ def _parser():
     )
     pull_request.add_argument("clone", metavar="CLONE", type=Path)
     pull_request.set_defaults(command=_pull_request)
+    status = commands.add_parser(
+        "status",
+        help="see whether everything applies to Django's newest releases",
+        description=(
+            "For each release that is pinned, and the newest of each series that pip "
+            "finds, say whether every hunk applies, and whether it is as it was "
+            "pinned. The status is 0 if so."
+        ),
+    )
+    status.set_defaults(command=_status)
     return parser
 
 

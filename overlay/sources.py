@@ -50,7 +50,7 @@ def cached(version, cache=CACHE):
     else None.
     """
     archive, pin = _path(version, cache), _pin(version)
-    if archive.is_file() and (not pin or _sha256(archive) == pin):
+    if archive.is_file() and (not pin or sha256(archive) == pin):
         return archive
 
 
@@ -79,6 +79,12 @@ def files(archive):
     return contents
 
 
+def sha256(path):
+    """Return the sha256 of the file at `path`, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _path(version, cache):
     releases.check(version)
     return cache / f"django-{version}.tar.gz"
@@ -87,11 +93,6 @@ def _path(version, cache):
 def _pin(version):
     release = releases.RELEASES.get(version)
     return release.sdist_sha256 if release else ""
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(version, pin, directory):
@@ -112,7 +113,7 @@ def _download(version, pin, directory):
     )
     archives = list(directory.glob("*.tar.gz"))
     if process.returncode == 0 and len(archives) == 1:
-        if not pin or _sha256(archives[0]) == pin:
+        if not pin or sha256(archives[0]) == pin:
             return archives[0]
     if process.returncode == 0 or "DO NOT MATCH THE HASHES" in process.stdout:
         raise OverlayError(

@@ -44,7 +44,7 @@ def released(version):
     for path, recorded, _ in csv.reader(
         (django.read_text("RECORD") or "").splitlines()
     ):
-        if not _is_package(path) and not _is_metadata(path):
+        if not is_released(path):
             continue
         try:
             files[path] = read(Path(django.locate_file(path)))
@@ -72,6 +72,11 @@ def released(version):
             f"{reinstall}"
         )
     return files
+
+
+def is_released(path):
+    """Return whether a wheel of Django's comes with a file at `path`."""
+    return _is_package(path) or _is_metadata(path)
 
 
 def digest(files):
