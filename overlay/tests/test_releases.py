@@ -45,3 +45,4 @@ def test_what_users_read_is_of_this_release():
     assert set(named) == {releases.LOCAL}
     notes = ROOT / "docs" / "releases" / f"{releases.LOCAL}.md"
     assert notes.read_text().startswith(f"# {releases.LOCAL}\n")
+    assert f"has its notes: [{releases.LOCAL}]" in (ROOT / "CHANGELOG.md").read_text()
