@@ -17,6 +17,9 @@ from unidiff.errors import UnidiffParseError
 
 from overlay.errors import OverlayError
 
+# How much a place has to be like a hunk to be named in its stead, from 0 to 1.
+LIKE = 0.6
+
 NO_NEWLINE = "\\ No newline at end of file\n"
 
 
@@ -49,12 +52,17 @@ def apply(patch, source, release):
                 f"{name} has no context line that places it in Django {release}'s "
                 f"{path}: add one."
             )
+        elif _find(hunk.after, lines):
+            raise OverlayError(
+                f"{name} does not apply: what it makes is in Django {release}'s {path} "
+                "already; leave it out."
+            )
         else:
             places = f"{len(starts)} times" if starts else "nowhere"
             raise OverlayError(
                 f"{name} does not apply: its context and removed lines stand "
-                f"{places} in Django {release}'s {path} instead of once; change "
-                "them."
+                f"{places} in Django {release}'s {path} instead of once"
+                f"{'' if starts else _nearest(hunk.before, lines)}; change them."
             )
     placed.sort(key=lambda place: place[0])
     result, position = [], 0
@@ -181,6 +189,21 @@ def _find(needle, lines):
         for start in range(len(lines) - len(needle) + 1)
         if lines[start : start + len(needle)] == needle
     ]
+
+
+def _nearest(needle, lines):
+    """Return in words which of `lines` are most like those of `needle`."""
+    wanted = "".join(needle)
+
+    def likeness(start):
+        found = "".join(lines[start : start + len(needle)])
+        return SequenceMatcher(None, wanted, found).ratio()
+
+    start = max(range(len(lines)), key=likeness, default=None)
+    if start is None or likeness(start) < LIKE:
+        return ""
+    found = "".join(lines[start : start + len(needle)])
+    return f": line {start + 1} has {found.strip()!r} instead of {wanted.strip()!r}"
 
 
 def _place(blocks, texts):

@@ -35,6 +35,24 @@ def test_hunk_that_stands_nowhere_or_twice_is_named(source, places):
         patches.apply(patch(CHANGE_B), source, "9")
 
 
+def test_what_stands_there_instead_is_named():
+    source = "x\na = pools.get(alias)\ny\n"
+    renamed = patch("@@ -1,1 +1,2 @@\n a = _pools.get(alias)\n+b\n")
+    with pytest.raises(OverlayError) as caught:
+        patches.apply(renamed, source, "9")
+    assert str(caught.value).endswith(
+        "instead of once: line 2 has 'a = pools.get(alias)' instead of "
+        "'a = _pools.get(alias)'; change them."
+    )
+    with pytest.raises(OverlayError, match="instead of once; change them"):
+        patches.apply(renamed, "nothing\nlike it\n", "9")
+
+
+def test_hunk_that_is_in_already_is_named():
+    with pytest.raises(OverlayError, match="is in Django 9's .* already; leave it out"):
+        patches.apply(patch(CHANGE_B), "x\na\nB\n", "9")
+
+
 def test_only_whole_lines_match():
     with pytest.raises(OverlayError, match="nowhere"):
         patches.apply(patch(CHANGE_B), "aa\nb\n", "9")
