@@ -159,3 +159,60 @@ def test_no_file_is_left_that_no_commit_names():
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert there - named == {"tests/runtests.py"}
+
+
+POOLS = "django/db/backends/postgresql/base.py"
+
+
+def applied_to(edit):
+    """Apply everything to the newest release in which POOLS is as `edit`ed."""
+    version = releases.newest()
+    files = sources.files(sources.sdist(version))
+    contents = {path: file.content for path, file in files.items()}
+    contents[POOLS] = edit(contents[POOLS].decode()).encode()
+    return manifest.applied(contents.get, manifest.changes(version), version)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: "# One.\n# More.\n" + text,
+        lambda text: text.replace("import asyncio\n", "import array\nimport asyncio\n"),
+        lambda text: text.replace(
+            "    @property\n    def pool", "\n    @property\n    def pool"
+        ),
+        lambda text: text.replace("# Set the default options.", "# Defaults."),
+    ],
+    ids=["shifted", "import", "blank", "comment"],
+)
+def test_django_that_has_moved_on_a_little(edit):
+    before, after = applied_to(lambda text: text), applied_to(edit)
+    assert [list(contents) for contents in after] == [list(each) for each in before]
+    ours = b"_remove_inherited_pools()"
+    assert [each.get(POOLS, b"").count(ours) for each in before] == [
+        each.get(POOLS, b"").count(ours) for each in after
+    ]
+
+
+@pytest.mark.parametrize(
+    "edit, reason",
+    [
+        (
+            lambda text: text.replace("_connection_pools", "_pools"),
+            r"base.py.patch: hunk 3 of 5 .*: line \d+ has "
+            "'if self.alias not in self._pools:' instead of "
+            "'if self.alias not in self._connection_pools:'",
+        ),
+        (
+            lambda text: text.replace(
+                "if self.alias not in self._connection_pools:",
+                "if self._connection_pools.get(self.alias) is None:",
+            ),
+            "base.py.patch: hunk 3 of 5 .* stand nowhere",
+        ),
+    ],
+    ids=["renamed", "rewritten"],
+)
+def test_django_that_has_moved_on_too_far(edit, reason):
+    with pytest.raises(OverlayError, match=reason):
+        applied_to(edit)
