@@ -6,7 +6,7 @@ import signal
 from contextlib import suppress
 
 # In seconds, until a child is said to hang, and until a case is ended.
-PATIENCE, LIMIT = 2, 20
+PATIENCE, LIMIT = 4, 20
 
 SESSIONS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
 TRANSACTION = "SELECT pg_current_xact_id()"
@@ -91,7 +91,8 @@ def outcome(function):
     try:
         return function()
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        reason, *_ = str(error).splitlines() or [""]
+        return f"{type(error).__name__}: {reason}"
 
 
 def wrapper():
