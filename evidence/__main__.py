@@ -169,7 +169,7 @@ def _run(options):
         return _measured(options, version)
     from rich.console import Console
 
-    from evidence import facts, page, report, series
+    from evidence import facts, page, report, series, tables
     from overlay.interrupts import unwinding
 
     quick = options.what == "quick"
@@ -194,7 +194,7 @@ def _run(options):
         if json:
             json.write_text(report.text(document))
         if html:
-            html.write_text(page.page(document), encoding="utf-8")
+            html.write_text(page.page(document, tables.measures()), encoding="utf-8")
     print(f"{report.title(versions, document['machine'])}\n")
     terminal = Console()
     # What has no width of its own takes all that the table needs.

@@ -39,6 +39,17 @@ def short(document):
     return f"{markdown.table(('', 'the fork'), lines)}\n\n{_made(document)}"
 
 
+def measures(document):
+    """Return what a call and a fork cost as charts: numbers, by title."""
+    calls = {f"Instructions of {name}": document["calls"][name] for name in SHORT_CALLS}
+    faults = {
+        row["variant"]: row["faults"]
+        for row in document["forks"]
+        if row["inherited"] == bench.NONE
+    }
+    return {**calls, f"Page faults of {bench.FORK}": faults}
+
+
 def _calls(document):
     variants = [FORK, bench.GETPID]
     lines = [

@@ -259,3 +259,17 @@ def tables(document):
             markdown.filled(f"Printed by `{document['command']}` with {made}."),
         ]
     )
+
+
+def measures(document):
+    """Return what is gained with gunicorn as charts: numbers, by title."""
+    titles = {"rps": "Requests in a second", "pss": "MiB of memory of each worker"}
+    return {
+        f"{title}, {workers} workers": {
+            row["way"]: row[name]
+            for row in document["gunicorn"]
+            if row["workers"] == workers
+        }
+        for workers in dict.fromkeys(row["workers"] for row in document["gunicorn"])
+        for name, title in titles.items()
+    }

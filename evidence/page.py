@@ -46,9 +46,10 @@ class Session(NamedTuple):
     shared: bool
 
 
-def page(document):
+def page(document, measures=None):
     """
-    Return the HTML of `document`, which is as report.document() makes it.
+    Return the HTML of `document`, which is as report.document() makes it, with
+    charts of the `measures`, dicts of numbers by what they are of, if any.
     """
     environment = Environment(
         autoescape=True,
@@ -71,6 +72,7 @@ def page(document):
         bars={server: _bars(those) for server, those in servers.items()},
         sessions=_held(servers),
         unsafe=SHOWN,
+        measures=measures or {},
     )
 
 

@@ -75,6 +75,18 @@ def update(pages, figures, check=False, marker="evidence"):
                 beside.write_text(new[path], encoding="utf-8")
 
 
+def measures():
+    """
+    Return the charts of what is kept in docs, by title. Raise OverlayError
+    where it isn't what a run writes.
+    """
+    found = {}
+    for name, charts in (("gains", gains.measures), ("bench", costs.measures)):
+        figures = ROOT / "docs" / f"{name}.json"
+        found |= _rendered(charts, _document(figures), figures)
+    return found
+
+
 def _documents(figures):
     if figures.is_dir():
         return [_document(path) for path in sorted(figures.glob("*.json"))]

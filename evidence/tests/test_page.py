@@ -94,6 +94,22 @@ def test_page_of_what_is_kept():
     assert len(html) < 1_000_000
 
 
+def test_measures():
+    measures = {"Requests <in> a second": {"fork": 1380.4, "stock": 345.1}}
+    html = page(EXAMPLE, measures)
+    assert "Requests &lt;in&gt; a second" in html
+    assert "<dd>1,380</dd>" in html and 'style="width: 25.0%"' in html
+    assert len(Elements(html).classes("measures")) == 1
+    assert not Elements(page(EXAMPLE)).classes("measures")
+
+
+def test_measures_that_are_kept():
+    measures = tables.measures()
+    assert len(measures) == 4 + 3
+    for numbers in measures.values():
+        assert len(numbers) > 2 and min(numbers.values()) > 0
+
+
 def test_rows():
     elements = Elements(page(EXAMPLE))
     names = [setup["django"] for setup in EXAMPLE["setups"]]
@@ -416,7 +432,7 @@ return [colour(document.body), ...[...document.querySelectorAll(".key span")]
 def test_themes(browser, opened):
     seen = {}
     for theme in ("light", "dark"):
-        opened(page(EXAMPLE), theme)
+        opened(page(EXAMPLE, tables.measures()), theme)
         browser.execute_script(
             "document.querySelectorAll('details').forEach(each => each.open = true)"
         )
@@ -431,6 +447,16 @@ def test_themes(browser, opened):
             assert contrast(colour, background) >= 3
     for light, dark in zip(*seen.values(), strict=True):
         assert light != dark
+
+
+def test_measures_on_a_phone(browser, opened):
+    opened(page(EXAMPLE, tables.measures()), size="phone")
+    assert overflow(browser) <= 0
+    widths = [
+        each.rect["width"]
+        for each in browser.find_elements(By.CSS_SELECTOR, ".measures .right")
+    ]
+    assert len(widths) > 10 and min(widths) > 10
 
 
 def test_browser_sees_what_is_wrong(browser, opened):
