@@ -217,31 +217,26 @@ def _cases(name, version):
 
 
 def _measured(options, version):
-    from evidence import bench, costs, facts, gains, scale
+    from evidence import bench, costs, facts, gains, report, scale
     from overlay.interrupts import unwinding
 
     command, machine = f"python3 evidence {options.what}", facts.machine()
-    made, text, tables = {
+    made, tables = {
         BENCH: (
             lambda: bench.document(
                 version, options.quick, command + " --quick" * options.quick, machine
             ),
-            bench.text,
             costs.whole,
         ),
-        GAINS: (
-            lambda: gains.document(version, command, machine),
-            bench.text,
-            gains.tables,
-        ),
-        SCALE: (lambda: scale.document(command), scale.text, scale.tables),
+        GAINS: (lambda: gains.document(version, command, machine), gains.tables),
+        SCALE: (lambda: scale.document(command), scale.tables),
     }[options.what]
     with contextlib.ExitStack() as stack:
         stack.enter_context(unwinding())
         json = options.json and stack.enter_context(files.replacing(Path(options.json)))
         document = made()
         if json:
-            json.write_text(text(document))
+            json.write_text(report.text(document))
     print(tables(document))
     reasons = bench.beyond(document) if options.what == BENCH else []
     for reason in reasons:

@@ -67,13 +67,12 @@ FAULTS, EACH, LAYOUT = 20, 6, 12
 
 class Time(NamedTuple):
     """
-    What is timed: the function of app.timings, what is the measure of it, by
-    name and variant, and the ratio to that which is aimed at.
+    What is timed: the function of app.timings, and what is the measure of it,
+    by name and variant.
     """
 
     function: str
     measure: tuple | None = None
-    aim: float = 1.05
 
 
 FORK, FIRST, CHILD, BARE = (
@@ -109,7 +108,7 @@ def document(version, quick, command, machine):
         made = Made(python, by_django[trial.STOCK], by_django[trial.FORK], database)
         calls = _calls(made, variants, quick)
         forks = _forks(made, variants, quick)
-        times = _times(made, variants, quick)
+        times = _times(made, quick)
     return {
         "command": command,
         "versions": versions,
@@ -233,12 +232,12 @@ def _forks(made, variants, quick):
     ]
 
 
-def _times(made, variants, quick):
+def _times(made, quick):
     """Return the microseconds of what is timed, by name and variant."""
     samples, rounds = {}, 1 if quick else ROUNDS
     for number in range(rounds):
         say(f"Times, round {number + 1} of {rounds} ...")
-        with _trees(made, [each for each in variants if each in OURS], number) as trees:
+        with _trees(made, OURS, number) as trees:
             for (name, time), (variant, tree) in product(TIMES.items(), trees.items()):
                 # Stock's child would use the session of its parent.
                 if time.function != "child" or variant == trial.FORK:
@@ -334,8 +333,3 @@ def beyond(document):
                 "most."
             )
     return reasons
-
-
-def text(document):
-    """Return `document` as JSON."""
-    return f"{json.dumps(document, indent=1)}\n"

@@ -13,8 +13,8 @@ def whole(document):
     """
     Return all tables as Markdown. `document` is as bench.document() makes it.
     """
-    parts = [_calls(document), _forks(document), _times(document), _made(document)]
-    return "\n\n".join(parts)
+    parts = [_calls(document), _forks(document), _times(document)]
+    return "\n\n".join([*parts, report.printed(document)])
 
 
 def short(document):
@@ -36,7 +36,7 @@ def short(document):
             for name in (bench.FORK, bench.CHILD)
         ),
     ]
-    return f"{markdown.table(('', 'the fork'), lines)}\n\n{_made(document)}"
+    return f"{markdown.table(('', 'the fork'), lines)}\n\n{report.printed(document)}"
 
 
 def measures(document):
@@ -117,8 +117,3 @@ def _compared(document, name, variant):
     ratio = times[name][variant] / times[other][measured]
     whose = f"{measured}'s" if other == name else "that of one whose parent had none"
     return f"{ratio:.2f} of {whose}"
-
-
-def _made(document):
-    made = report.title(document["versions"], document["machine"])
-    return markdown.filled(f"Printed by `{document['command']}` with {made}.")

@@ -251,12 +251,11 @@ def tables(document):
         (name, f"{row['rate']:,}", f"{row['sessions']:,}")
         for name, row in document["celery"].items()
     ]
-    made = report.title(document["versions"], document["machine"])
     return "\n\n".join(
         [
             markdown.table(header, lines, right=7),
             markdown.table(("Celery", "tasks/s", "sessions"), tasks, right=2),
-            markdown.filled(f"Printed by `{document['command']}` with {made}."),
+            report.printed(document),
         ]
     )
 

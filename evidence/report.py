@@ -5,7 +5,7 @@ import json
 from rich import box
 from rich.table import Table
 
-from evidence import proof
+from evidence import markdown, proof
 from evidence.trial import FORK, TOKENS
 
 HEADER = (
@@ -116,7 +116,21 @@ def table(document):
 
 
 def text(document):
-    """Return `document` as JSON, each set-up on a line."""
-    setups = ",\n".join(map(json.dumps, document["setups"]))
-    rest = json.dumps({**document, "setups": None}, indent=1)
-    return f"{rest}\n".replace('"setups": null', f'"setups": [\n{setups}\n]')
+    """Return `document` as JSON, each item of its lists on a line."""
+    lists = {name: items for name, items in document.items() if isinstance(items, list)}
+    written = json.dumps(document | dict.fromkeys(lists), indent=1)
+    for name, items in lists.items():
+        lines = ",\n".join(map(json.dumps, items))
+        written = written.replace(f'"{name}": null', f'"{name}": [\n{lines}\n]')
+    return f"{written}\n"
+
+
+def made_with(document):
+    """Return as Markdown what `document` was measured by and with."""
+    made = title(document["versions"], document["machine"])
+    return f"`{document['command']}` with {made}"
+
+
+def printed(document):
+    """Return the paragraph that says so, as Markdown."""
+    return markdown.filled(f"Printed by {made_with(document)}.")

@@ -4,7 +4,6 @@ and by a simulation of processes that start, ask, and are replaced.
 """
 
 import heapq
-import json
 import random
 from collections import deque
 from typing import NamedTuple
@@ -44,16 +43,20 @@ class Fleet(NamedTuple):
         return self.hosts * (self.workers + 1)
 
     @property
+    def of_host(self):
+        """The most sessions of the pools of a host."""
+        return self.min_size + self.workers * self.max_size
+
+    @property
     def steady(self):
         """The most sessions of the pools, but for a restart."""
-        return self.hosts * (self.min_size + self.workers * self.max_size)
+        return self.hosts * self.of_host
 
     @property
     def restarting(self):
         """The most sessions of the pools in a restart."""
-        at_once = min(self.at_once, self.hosts)
         # Those of the parents, too, which are replaced with their workers.
-        return self.steady + at_once * (self.min_size + self.workers * self.max_size)
+        return self.steady + min(self.at_once, self.hosts) * self.of_host
 
     @property
     def server(self):
@@ -74,7 +77,7 @@ class Worker:
     """A process with a pool, which grows with what is asked at a time."""
 
     def __init__(self, fleet):
-        self.size, self.busy, self.waiting = fleet.min_size, 0, deque()
+        self.size, self.busy, self.waiting = fleet.min_size, 0, 0
 
 
 def simulated(fleet):
@@ -125,14 +128,14 @@ def simulated(fleet):
                 worker.size = max(worker.size, worker.busy)
                 begin(now, worker)
             else:
-                worker.waiting.append(now)
+                worker.waiting += 1
             at(now + dice.expovariate(RATE * fleet.workers), "request", subject)
         elif kind == "end":
             sessions["active"] -= 1
             if queue:
                 begin(now, queue.popleft())
             if subject.waiting:
-                subject.waiting.popleft()
+                subject.waiting -= 1
                 begin(now, subject)
             else:
                 subject.busy -= 1
@@ -155,13 +158,6 @@ def document(command):
             {**fleet._asdict(), "sessions": simulated(fleet)} for fleet in FLEETS
         ],
     }
-
-
-def text(document):
-    """Return `document` as JSON, a fleet on each line."""
-    fleets = ",\n".join(map(json.dumps, document["fleets"]))
-    command = json.dumps(document["command"])
-    return f'{{"command": {command}, "fleets": [\n{fleets}\n]}}\n'
 
 
 def tables(document):

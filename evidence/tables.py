@@ -139,7 +139,12 @@ def outcomes(document):
     table = _outcomes(document["setups"], names)
     legend = textwrap.fill(LEGEND, markdown.COLUMNS)
     return "\n\n".join(
-        [markdown.filled(document["sentence"]), table, legend, _made(document)]
+        [
+            markdown.filled(document["sentence"]),
+            table,
+            legend,
+            report.printed(document),
+        ]
     )
 
 
@@ -148,7 +153,7 @@ def queued(document):
     names = [name for name in _servers(document) if name in QUEUES]
     table = _outcomes(document["setups"], names)
     return "\n\n".join(
-        [table, textwrap.fill(LEGEND, markdown.COLUMNS), _made(document)]
+        [table, textwrap.fill(LEGEND, markdown.COLUMNS), report.printed(document)]
     )
 
 
@@ -197,7 +202,9 @@ def sessions(document):
         if not setup["not_run"] and setup["ms"] is not None and setup["held"]
     ]
     header = ("server", "connections", "processes", "answered", "held", "ms")
-    return "\n\n".join([markdown.table(header, lines, right=4), _made(document)])
+    return "\n\n".join(
+        [markdown.table(header, lines, right=4), report.printed(document)]
+    )
 
 
 def unsafe(document):
@@ -258,7 +265,7 @@ def storms(documents):
     ]
     made = [
         textwrap.fill(
-            markdown.text(_made_with(document)),
+            markdown.text(report.made_with(document)),
             markdown.COLUMNS,
             initial_indent=f"{number}. ",
             subsequent_indent="   ",
@@ -301,16 +308,6 @@ ALL = (
     ({ROOT / "docs" / "gains.md": gains.tables}, ROOT / "docs" / "gains.json", "gains"),
     ({ROOT / "docs" / "scale.md": scale.tables}, ROOT / "docs" / "scale.json", "scale"),
 )
-
-
-def _made(document):
-    """Return with what `document` was measured, and how to repeat it."""
-    return markdown.filled(f"Printed by {_made_with(document)}.")
-
-
-def _made_with(document):
-    made = report.title(document["versions"], document["machine"])
-    return f"`{document['command']}` with {made}"
 
 
 def cell(setups):

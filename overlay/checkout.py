@@ -7,7 +7,7 @@ from overlay import BUILD, ROOT, manifest, sources
 from overlay.console import say
 from overlay.errors import OverlayError
 from overlay.export import remember
-from overlay.files import File
+from overlay.files import File, reader
 from overlay.git import ISOLATED, git
 
 # Nobody's: whoever submits the commits becomes their author.
@@ -64,7 +64,7 @@ def checkout(directory, version, root=ROOT, changes=None, author=AUTHOR, date=No
         )
     files = sources.files(sources.sdist(version))
     contents = manifest.applied(
-        lambda path: files[path].content if path in files else None,
+        reader(files),
         changes,
         version,
         root,

@@ -30,6 +30,14 @@ def read(path):
     return File(path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
 
 
+def reader(files):
+    """
+    Return a function that returns the content of a path in `files`, a dict of
+    Files, or None where there is none.
+    """
+    return lambda path: files[path].content if path in files else None
+
+
 @contextlib.contextmanager
 def replacing(path):
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from overlay import ROOT, environment, manifest, releases, sources, wheel
 from overlay.errors import OverlayError
-from overlay.files import File
+from overlay.files import File, reader
 
 
 def status(root=ROOT):
@@ -23,14 +23,8 @@ def status(root=ROOT):
         try:
             archive = sources.sdist(version)
             files = sources.files(archive)
-            manifest.applied(
-                lambda path, files=files: (
-                    files[path].content if path in files else None
-                ),
-                manifest.changes(version, root),
-                version,
-                root,
-            )
+            changes = manifest.changes(version, root)
+            manifest.applied(reader(files), changes, version, root)
             digest = wheel_digest(version)
         except OverlayError as error:
             yield f"{version}: {error}", False

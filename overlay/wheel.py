@@ -13,7 +13,7 @@ from pathlib import Path
 from overlay import archives, checkout, manifest
 from overlay.console import say
 from overlay.errors import OverlayError
-from overlay.files import File, read
+from overlay.files import File, read, reader
 from overlay.releases import RELEASES
 from overlay.sdist import local, name, read_version
 
@@ -92,11 +92,7 @@ def forked(files, version):
     """
     result = {path: file for path, file in files.items() if _is_package(path)}
     changes = manifest.within("django/", manifest.changes(version))
-
-    def read(path):
-        return files[path].content if path in files else None
-
-    for contents in manifest.applied(read, changes, version):
+    for contents in manifest.applied(reader(files), changes, version):
         for path, content in contents.items():
             result[path] = File(content, path in files and files[path].executable)
     return result | metadata(files, version)

@@ -52,12 +52,6 @@ def traced(queries):
     return f", {sum(QUERY in query for query in queries)} of 2 queries traced"
 
 
-def plain():
-    """Ask through Django's own backend."""
-    configured()
-    return asked()
-
-
 def tenants(**options):
     """Ask in the schema of a tenant."""
     configured(

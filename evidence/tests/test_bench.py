@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence import bench, costs
+from evidence import bench, costs, report
 from evidence.trial import FORK, STOCK
 from overlay import patches, sources
 from overlay.errors import OverlayError
@@ -76,7 +76,7 @@ def test_what_costs_more_than_it_may(costing, reasons):
 
 
 def test_tables():
-    lines = costs.whole(json.loads(bench.text(document()))).splitlines()
+    lines = costs.whole(json.loads(report.text(document()))).splitlines()
     assert lines[2] == "| connection.pool | 10,000 | 1.004 | 1.030 |"
     assert lines[7] == "| no connections | 200 | 212 | 1000 | 1000 |"
     assert lines[9] == "| 100 connections, persistent | 200 | 612 | 1000 | 1000 |"

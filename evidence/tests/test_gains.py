@@ -3,7 +3,7 @@ import json
 import pytest
 
 from checks.databases import serving
-from evidence import bench, gains
+from evidence import gains, report
 from overlay.errors import OverlayError
 
 OUTPUT = """\
@@ -74,7 +74,7 @@ def test_medians():
 
 
 def test_tables():
-    lines = gains.tables(json.loads(bench.text(DOCUMENT))).splitlines()
+    lines = gains.tables(json.loads(report.text(DOCUMENT))).splitlines()
     assert lines[2] == (
         "| 8 | preload, a pool, and the workaround | stock | 1,235 | 0.9 | 1250.0 | 7 "
         "| 0.5 | 1.2 | 41 |"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from evidence import scale
+from evidence import report, scale
 from evidence.scale import Fleet
 
 SMALL = Fleet(3, workers=2, at_once=2)
@@ -36,7 +36,7 @@ def test_pgbouncer():
 
 def test_tables(monkeypatch):
     monkeypatch.setattr(scale, "FLEETS", [SMALL, SMALL._replace(bouncer=2)])
-    made = json.loads(scale.text(scale.document("python3 evidence scale")))
+    made = json.loads(report.text(scale.document("python3 evidence scale")))
     lines = scale.tables(made).splitlines()
     assert lines[2].startswith("| 3 × (2 + 1) | 2 | no | 30 | 30 | 50 | ")
     assert lines[3].startswith("| 3 × (2 + 1) | 2 | 2 | 30 | 30 | 50 | ")

@@ -2,6 +2,7 @@ import pytest
 
 from overlay import ROOT, manifest, releases, sources
 from overlay.errors import OverlayError
+from overlay.files import reader
 from overlay.git import git
 from overlay.tests.conftest import BASE, write
 
@@ -130,9 +131,7 @@ def test_patches_are_applied_by_git_as_well(tmp_path, version):
     """README says so. The numbers in the headers of hunks are not lines."""
     files = sources.files(sources.sdist(version))
     changes = manifest.changes(version)
-    contents = manifest.applied(
-        lambda path: files[path].content if path in files else None, changes, version
-    )
+    contents = manifest.applied(reader(files), changes, version)
     for change, made in zip(changes, contents):
         for path, name in change.paths.items():
             file, is_patch = manifest.source(name)
