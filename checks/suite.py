@@ -58,6 +58,11 @@ def _parser():
         default=2,
         help="the number of processes (default: %(default)s)",
     )
+    order = parser.add_mutually_exclusive_group()
+    order.add_argument(
+        "--shuffle", metavar="SEED", type=int, help="in an order that SEED makes"
+    )
+    order.add_argument("--reverse", action="store_true", help="in the reverse order")
     parser.add_argument(
         "labels",
         metavar="LABEL",
@@ -130,14 +135,20 @@ def _suite(options, name, tree, module, path, labels=(), again=False):
     """Run the tests of `labels`, or all, in `tree`; return their outcomes."""
     from checks import processes
 
-    name, parallel = (f"{name}-again", 1) if again else (name, options.parallel)
+    arguments = [f"--parallel={1 if again else options.parallel}", *labels]
+    if again:
+        name += "-again"
+    elif options.reverse:
+        arguments.append("--reverse")
+    elif options.shuffle is not None:
+        arguments.append(f"--shuffle={options.shuffle}")
     log, lines = DIRECTORY / f"{name}.log", DIRECTORY / f"{name}.jsonl"
     lines.write_text("")
     say(f"Running {name}, into {os.path.relpath(log)} ...")
     with open(log, "wb") as output, _progress(lines):
         processes.run(
             [options.python, "runtests.py", f"--settings={module}", "--noinput"]
-            + [f"--parallel={parallel}", *labels],
+            + arguments,
             cwd=tree / "tests",
             env={
                 **os.environ,

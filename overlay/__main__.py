@@ -38,9 +38,7 @@ def _export(options):
 def _pull_request(options):
     from overlay.pull_request import pull_request
 
-    version = options.django or releases.newest()
-    text = pull_request(options.clone, version, follow_ups=options.all)
-    print(text, end="")
+    print(pull_request(options.clone, follow_ups=options.all), end="")
 
 
 def _status(options):
@@ -66,7 +64,12 @@ def _parser():
             "commit for each change of ours. Edit there, then export."
         ),
     )
-    _add_django(checkout, "the newest of those kept here that this Python runs")
+    checkout.add_argument(
+        "--django",
+        metavar="VERSION",
+        help="the release of Django (default: the newest of those kept here that this "
+        "Python runs)",
+    )
     checkout.add_argument(
         "directory",
         metavar="DIR",
@@ -97,11 +100,10 @@ def _parser():
         help="make the branch to submit, in a clone of django/django",
         description=(
             "In CLONE, a clean clone of django/django, make the branch ticket_36957: "
-            "our commits on top of what is checked out there. Print the text of the "
-            "pull request."
+            "our commits on top of what is checked out there, for its version of "
+            "Django. Print the text of the pull request."
         ),
     )
-    _add_django(pull_request, "the newest of those kept here")
     pull_request.add_argument(
         "--all",
         action="store_true",
@@ -120,14 +122,6 @@ def _parser():
     )
     status.set_defaults(command=_status)
     return parser
-
-
-def _add_django(parser, default):
-    parser.add_argument(
-        "--django",
-        metavar="VERSION",
-        help=f"the release of Django (default: {default})",
-    )
 
 
 if __name__ == "__main__":

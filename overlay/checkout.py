@@ -13,6 +13,8 @@ from overlay.git import ISOLATED, git
 # Nobody's: whoever submits the commits becomes their author.
 AUTHOR = ("Django fork overlay", "overlay@django.invalid")
 
+BRANCH = "main"
+
 # What running and editing leaves behind, for .git/info/exclude.
 JUNK = """\
 __pycache__/
@@ -35,12 +37,11 @@ def default_directory(version):
     return BUILD / f"django-{version}"
 
 
-def checkout(directory, version, root=ROOT, changes=None, author=AUTHOR, date=None):
+def checkout(directory, version, root=ROOT, changes=None):
     """
     Make the git repository `directory`: Django `version` as its first commit,
-    then one commit by `author`, a name and an address, for each of `changes`,
-    which are the manifest's unless they are given. The commits' date is the
-    release's unless `date`, in seconds since 1970, is given.
+    then one commit for each of `changes`, which are the manifest's unless they
+    are given. The commits' date is the release's.
 
     Return the path. Raise OverlayError where `directory` isn't empty or can't
     be made, and for what sdist() and patched() raise; nothing is left then.
@@ -70,14 +71,11 @@ def checkout(directory, version, root=ROOT, changes=None, author=AUTHOR, date=No
         root,
     )
     say(f"Checking out Django {version} with {len(changes)} commits on top ...")
-    date = date or files["PKG-INFO"].time
-    stream = [*_commit(f"Django {version}\n", author, date, files)]
-    for change, ours in zip(changes, contents):
-        ours = {
-            path: File(content, path in files and files[path].executable, date)
-            for path, content in ours.items()
-        }
-        stream += _commit(change.message, author, date, ours)
+    date = files["PKG-INFO"].time
+    stream = [
+        *_commit(f"Django {version}\n", AUTHOR, date, files),
+        *commits(changes, contents, files, AUTHOR, date),
+    ]
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
@@ -96,7 +94,14 @@ def checkout(directory, version, root=ROOT, changes=None, author=AUTHOR, date=No
 
 def _make(beside, stream):
     tree = Path(beside, "tree")
-    git(beside, "init", "--quiet", "--initial-branch=main", "tree", environ=ISOLATED)
+    git(
+        beside,
+        "init",
+        "--quiet",
+        f"--initial-branch={BRANCH}",
+        "tree",
+        environ=ISOLATED,
+    )
     # The files are Django's and ours byte by byte, however the developer has
     # git change line endings elsewhere.
     git(tree, "config", "core.autocrlf", "false", environ=ISOLATED)
@@ -109,10 +114,24 @@ def _make(beside, stream):
     git(tree, "reset", "--quiet", "--hard", environ=ISOLATED)
 
 
-def _commit(message, author, date, files):
-    """Yield a commit of `files` for git fast-import."""
+def commits(changes, contents, files, author, date, branch=BRANCH):
+    """
+    Yield what makes git fast-import add to `branch` a commit for each of
+    `changes`, with its `contents` as from manifest.applied(), on top of
+    `files`.
+    """
+    for change, made in zip(changes, contents):
+        ours = {
+            path: File(content, path in files and files[path].executable)
+            for path, content in made.items()
+        }
+        yield from _commit(change.message, author, date, ours, branch)
+
+
+def _commit(message, author, date, files, branch=BRANCH):
     name, address = author
-    yield b"commit refs/heads/main\n"
+    # Its parent is what the same stream has made of the branch.
+    yield f"commit refs/heads/{branch}\n".encode()
     yield f"committer {name} <{address}> {date} +0000\n".encode()
     yield _data(message.encode())
     for path, file in files.items():

@@ -2,9 +2,10 @@
 Unified diffs whose hunks are placed by their content.
 
 A hunk applies where its context and removed lines stand exactly once in the
-file, wherever that is, so that one patch serves several releases. The numbers
-in hunk headers place nothing; make() counts them as though the hunks were the
-whole file, so that they don't depend on the release.
+file, wherever that is, so that one patch serves several releases, and where
+what it adds isn't there already. The numbers in hunk headers place nothing;
+make() counts them as though the hunks were the whole file, so that they don't
+depend on the release.
 """
 
 from difflib import SequenceMatcher
@@ -44,8 +45,14 @@ def apply(patch, source, release):
     placed = []
     for number, hunk in enumerate(hunks, 1):
         name = f"{path}.patch: hunk {number} of {len(hunks)} ({hunk.label!r})"
+        already = (
+            f"{name} does not apply: what it makes is in Django {release}'s {path} "
+            "already; leave it out."
+        )
         starts = _find(hunk.before, lines)
-        if len(starts) == 1:
+        if _adds(hunk.before, hunk.after) and _find(hunk.after, lines):
+            raise OverlayError(already)
+        elif len(starts) == 1:
             placed.append((starts[0], starts[0] + len(hunk.before), hunk, name))
         elif not hunk.before:
             raise OverlayError(
@@ -53,10 +60,7 @@ def apply(patch, source, release):
                 f"{path}: add one."
             )
         elif _find(hunk.after, lines):
-            raise OverlayError(
-                f"{name} does not apply: what it makes is in Django {release}'s {path} "
-                "already; leave it out."
-            )
+            raise OverlayError(already)
         else:
             places = f"{len(starts)} times" if starts else "nowhere"
             raise OverlayError(
@@ -119,10 +123,10 @@ def make(path, old, new, others=()):
         for opcode in SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
         if opcode[0] != "equal"
     ]
-    hunks = _place(blocks, [old])
+    hunks = _place(blocks, new, [old])
     texts = [old]
     for other in map(_lines, others):
-        if placed := _place(blocks, [*texts, other]):
+        if placed := _place(blocks, new, [*texts, other]):
             texts.append(other)
             hunks = placed
     patch = f"--- a/{path}\n+++ b/{path}\n"
@@ -183,6 +187,14 @@ def _hunk(hunk):
     return Hunk(before, after, label)
 
 
+def _adds(before, after):
+    """
+    Return whether a hunk makes more lines than there are, so that these aren't
+    found where it can still be applied, as they are after a removal.
+    """
+    return len(after) > len(before) > 0
+
+
 def _find(needle, lines):
     return [
         start
@@ -206,10 +218,11 @@ def _nearest(needle, lines):
     return f": line {start + 1} has {found.strip()!r} instead of {wanted.strip()!r}"
 
 
-def _place(blocks, texts):
+def _place(blocks, new, texts):
     """
-    Group `blocks`, the changes to the first of `texts`, into hunks, each
-    (start, end, blocks) with context enough to stand once in every text.
+    Group `blocks`, the changes that make `new` of the first of `texts`, into
+    hunks, each (start, end, blocks) with context enough to apply to every
+    text.
 
     Return None where no context achieves that.
     """
@@ -218,7 +231,12 @@ def _place(blocks, texts):
         floor = hunks[-1][1] if hunks else 0
         more = last + 1 < len(blocks)
         ceiling = blocks[last + 1][0] if more else len(texts[0])
-        span = _span(blocks[first][0], blocks[last][1], floor, ceiling, texts)
+        span = _span(
+            (blocks[first][0], blocks[last][1]),
+            new[blocks[first][2] : blocks[last][3]],
+            (floor, ceiling),
+            texts,
+        )
         if span:
             hunks.append((*span, blocks[first : last + 1]))
             first = last = last + 1
@@ -231,19 +249,23 @@ def _place(blocks, texts):
     return hunks
 
 
-def _span(start, end, floor, ceiling, texts):
+def _span(replaced, added, limits, texts):
     """
-    Return the smallest (start, end) around the given one, between `floor` and
-    `ceiling`, whose lines of the first of `texts` stand once in every text.
+    Return the smallest (start, end) around that of `replaced`, within
+    `limits`, whose lines of the first of `texts` stand once in every text, and
+    nowhere with `added` in place of those replaced.
     """
-    lines = texts[0]
+    (start, end), (floor, ceiling), lines = replaced, limits, texts[0]
     level = [(0, 0)]
     while level:
         alive = []
         for before, after in level:
             needle = lines[start - before : end + after]
+            made = lines[start - before : start] + added + lines[end : end + after]
             counts = [len(_find(needle, text)) for text in texts]
-            if all(count == 1 for count in counts):
+            if all(count == 1 for count in counts) and not (
+                _adds(needle, made) and any(_find(made, text) for text in texts)
+            ):
                 return start - before, end + after
             # More context never makes up for lines that stand nowhere.
             if 0 not in counts:

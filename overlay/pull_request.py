@@ -1,13 +1,14 @@
 """Our commits as a branch of a clone of django/django, ready to push."""
 
-import tempfile
+import ast
 import time
 from pathlib import Path
 
-from overlay import BUILD, ROOT, manifest
-from overlay.checkout import checkout
+from overlay import ROOT, manifest
+from overlay.checkout import commits
 from overlay.console import say
 from overlay.errors import OverlayError
+from overlay.files import File, reader
 from overlay.git import ISOLATED, git, path, run
 from overlay.interrupts import uninterrupted
 
@@ -15,37 +16,40 @@ BRANCH = "ticket_36957"
 TEXT = "docs/pull-request.md"
 
 
-def pull_request(clone, version, root=ROOT, follow_ups=False):
+def pull_request(clone, root=ROOT, follow_ups=False):
     """
     Make and switch to the branch ticket_36957 of `clone`: what is checked out
-    there, and our commits for Django `version` by the author that the clone's
-    git is configured with; with `follow_ups`, those that the pull request does
+    there, and our commits for its version by the author that the clone's git
+    is configured with; with `follow_ups`, those that the pull request does
     without as well. Return the text of the pull request.
 
     Raise OverlayError where `clone` is not a clean clone of Django, has that
-    branch, or has what our patches conflict with; it is left as it was then.
+    branch, or has what our patches don't apply to; it is left as it was then.
     """
     clone = Path(clone)
     text = _text(root)
     author = _check(clone)
+    head = git(clone, "rev-parse", "HEAD").decode().strip()
+    version = _version(clone, head)
+    say(f"Applying the commits to {clone} at {head[:12]}, Django {version} ...")
     changes = [
         change
         for change in manifest.changes(version, root)
         if follow_ups or not change.follow_up
     ]
+    theirs = _files(clone, head, {path for change in changes for path in change.paths})
     try:
-        BUILD.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".pull-request-", dir=BUILD) as scratch:
-            scratch = Path(scratch)
-            ours = checkout(
-                scratch / "ours", version, root, changes, author, int(time.time())
-            )
-            theirs = _apply(clone, ours, scratch / "theirs", author)
-            _bring(clone, theirs)
-    except OSError as error:
+        contents = manifest.applied(reader(theirs), changes, version, root)
+    except OverlayError as error:
+        raise OverlayError(f"{error} {clone} is as it was.") from None
+    added = {path for made in contents for path in made if path not in theirs}
+    if there := sorted(path for path in added if (clone / path).exists()):
         raise OverlayError(
-            f"{BUILD} can't be written ({error.strerror}): make it writable."
-        ) from None
+            f"{clone} has files that git doesn't know where the branch has its own: "
+            f"move {', '.join(there)} away."
+        )
+    stream = commits(changes, contents, theirs, author, int(time.time()), BRANCH)
+    _bring(clone, head, b"".join(stream))
     say(f"{clone} is on the branch {BRANCH} now: push it and paste the text.")
     return text
 
@@ -96,65 +100,34 @@ def _check(clone):
     return author
 
 
-def _apply(clone, ours, theirs, author):
-    """
-    Make the repository `theirs`: what is checked out in `clone`, and on top of
-    it the commits of `ours`. Raise OverlayError where they conflict.
-
-    It borrows the clone's objects, so that nothing is written there.
-    """
-    head = git(clone, "rev-parse", "HEAD").decode().strip()
-    say(f"Applying the commits to {clone} at {head[:12]} ...")
-    git(
-        theirs.parent,
-        *("clone", "--quiet", "--shared", "--no-checkout"),
-        *(str(clone.resolve()), theirs.name),
-        environ=ISOLATED,
-    )
-    git(theirs, "checkout", "--quiet", "-b", BRANCH, head, environ=ISOLATED)
-    git(theirs, "fetch", "--quiet", str(ours.resolve()), "main", environ=ISOLATED)
-    release, *_ = git(theirs, "rev-list", "--reverse", "FETCH_HEAD").decode().split()
-    process = run(
-        theirs,
-        *("cherry-pick", f"{release}..FETCH_HEAD"),
-        environ=ISOLATED
-        | dict(zip(("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"), author)),
-    )
-    if process.returncode == 0:
-        return theirs
-    subject = git(theirs, "log", "-1", "--format=%s", "CHERRY_PICK_HEAD").decode()
-    unmerged = git(theirs, "diff", "-z", "--name-only", "--diff-filter=U").decode()
-    if files := sorted(set(unmerged.split("\0")[:-1])):
-        raise OverlayError(
-            f"The commit {subject.strip()!r} does not apply to {clone}: it conflicts "
-            f"with what is there in {', '.join(files)}. Update the patches to it; the "
-            "clone is as it was."
-        )
+def _version(clone, head):
+    """Return the version of Django that `clone` has at `head`."""
+    source = git(clone, "cat-file", "blob", f"{head}:django/__init__.py").decode()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERSION":
+            return ".".join(map(str, ast.literal_eval(node.value)[:2]))
     raise OverlayError(
-        f"{clone} has the commit {subject.strip()!r} already: check out a commit that "
-        "doesn't."
+        f"{clone} has no VERSION in django/__init__.py: check out Django's main branch."
     )
 
 
-def _bring(clone, theirs):
-    """Fetch the branch of `theirs` into `clone` and switch to it, or not."""
-    ref = f"refs/heads/{BRANCH}"
-    head = git(clone, "rev-parse", "HEAD").decode().strip()
-    added = git(
-        theirs, "diff", "-z", "--name-only", "--diff-filter=A", head, BRANCH
-    ).decode()
-    if files := [file for file in added.split("\0")[:-1] if (clone / file).exists()]:
-        raise OverlayError(
-            f"{clone} has files that git doesn't know where the branch has its own: "
-            f"move {', '.join(files)} away."
-        )
+def _files(clone, head, paths):
+    """Return those of `paths` that `clone` has at `head`, as Files."""
+    listed = git(clone, "ls-tree", "-z", head, "--", *sorted(paths)).decode()
+    return {
+        path: File(git(clone, "cat-file", "blob", blob), mode == "100755")
+        for line in listed.split("\0")[:-1]
+        for entry, _, path in [line.partition("\t")]
+        for mode, _, blob in [entry.split()]
+    }
+
+
+def _bring(clone, head, stream):
+    """Make the branch of `stream`, for git fast-import, and switch to it."""
+    reset = f"reset refs/heads/{BRANCH}\nfrom {head}\n\n".encode()
     with uninterrupted():
-        # A fetch copies the borrowed objects too, and the ref comes last.
-        git(
-            clone,
-            *("fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head"),
-            *("--no-recurse-submodules", str(theirs.resolve()), f"{ref}:{ref}"),
-        )
+        # The ref comes last, when all objects are there.
+        git(clone, "fast-import", "--quiet", stdin=reset + stream, environ=ISOLATED)
         try:
             git(clone, "checkout", "--quiet", BRANCH)
         except OverlayError:

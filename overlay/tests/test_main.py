@@ -41,12 +41,12 @@ def test_pull_request_prints_nothing_but_its_text(monkeypatch, capsys):
     monkeypatch.setattr(
         pull_request_module,
         "pull_request",
-        lambda clone, version, follow_ups: f"{clone} {version} {follow_ups}\n",
+        lambda clone, follow_ups: f"{clone} {follow_ups}\n",
     )
     assert __main__.main(["pull-request", "clone"]) == 0
-    assert capsys.readouterr().out == "clone 6.1.3 False\n"
+    assert capsys.readouterr().out == "clone False\n"
     assert __main__.main(["pull-request", "--all", "clone"]) == 0
-    assert capsys.readouterr().out == "clone 6.1.3 True\n"
+    assert capsys.readouterr().out == "clone True\n"
 
 
 @pytest.mark.parametrize(

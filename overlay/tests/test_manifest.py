@@ -153,11 +153,66 @@ def test_no_file_is_left_that_no_commit_names():
     }
     there = {
         str(path.relative_to(ROOT))
-        for tree in ("django", "docs/ref", "tests")
+        for tree in ("django", "docs", "tests")
         for path in (ROOT / tree).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
+        # What the fork's own users read lies beside what goes upstream.
+        and path.suffix not in (".md", ".json")
     }
     assert there - named == {"tests/runtests.py"}
+
+
+# As Django's main branch has it, but for what is written below the headings.
+NOTES = """\
+What's new in Django 6.2
+========================
+
+* ...
+
+Backwards incompatible changes in 6.2
+=====================================
+
+Database backend API
+--------------------
+
+This section describes changes that may be needed in third-party database
+backends.
+
+* ...
+
+Miscellaneous
+-------------
+
+* A change.
+
+.. _deprecated-features-6.2:
+
+Features deprecated in 6.2
+==========================
+
+Miscellaneous
+-------------
+
+* ...
+"""
+
+
+def test_release_notes_are_put_where_they_belong():
+    path = "docs/releases/6.2.txt"
+    changes = manifest.within(path, manifest.changes("6.2"))
+    assert manifest.within(path, manifest.changes(releases.newest())) == []
+    *_, last = manifest.applied({path: NOTES.encode()}.get, changes, "6.2")
+    lines = last[path].decode().splitlines()
+
+    def place(start):
+        (found,) = (n for n, line in enumerate(lines) if line.startswith(start))
+        return found
+
+    other = place("* A change.")
+    assert place("Database backend API") < place("* After ``fork()``, the pri") < other
+    assert other < place("* A process that is forked") < place(".. _deprecated-")
+    assert other < place("* A PostgreSQL :ref:`conn") < place(".. _deprecated-")
+    assert lines.count("") - NOTES.splitlines().count("") == 3
 
 
 POOLS = "django/db/backends/postgresql/base.py"

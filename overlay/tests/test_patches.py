@@ -48,9 +48,32 @@ def test_what_stands_there_instead_is_named():
         patches.apply(renamed, "nothing\nlike it\n", "9")
 
 
-def test_hunk_that_is_in_already_is_named():
+@pytest.mark.parametrize(
+    "hunk, source",
+    [
+        (CHANGE_B, "x\na\nB\n"),
+        # Its context stands there as it did before.
+        ("@@ -1,1 +1,2 @@\n a\n+b\n", "x\na\nb\n"),
+        ("@@ -1,1 +1,2 @@\n+b\n c\n", "x\nb\nc\n"),
+        ("@@ -1,2 +1,4 @@\n a\n-b\n+B\n+b\n+c\n", "a\nB\nb\nc\na\nb\n"),
+    ],
+)
+def test_hunk_that_is_in_already_is_named(hunk, source):
     with pytest.raises(OverlayError, match="is in Django 9's .* already; leave it out"):
-        patches.apply(patch(CHANGE_B), "x\na\nB\n", "9")
+        patches.apply(patch(hunk), source, "9")
+
+
+def test_hunk_that_removes_leaves_what_is_there():
+    assert patches.apply(patch("@@ -1,2 +1,1 @@\n a\n-b\n"), "a\na\nb\n", "9") == (
+        "a\na\n"
+    )
+
+
+def test_make_adds_context_where_what_is_added_is_there():
+    """apply() would take it for what the hunk has made."""
+    old = "a\nb\nc\n"
+    made = patches.make(PATH, old, "a\nb\nb\nc\n")
+    assert patches.apply(made, old, "9") == "a\nb\nb\nc\n"
 
 
 def test_only_whole_lines_match():

@@ -17,12 +17,10 @@ MAIN = {
     path: text.replace("import copy\n", "# Moved.\n\nimport copy\n")
     for path, text in DJANGO.items()
     if path != "PKG-INFO"
+} | {
+    "django/__init__.py": 'import x\n\nVERSION = (6, 2, 0, "alpha", 0)\n\nx.y = 1\n',
+    "docs/releases/6.2.txt": "News\n====\n",
 }
-
-
-@pytest.fixture(autouse=True)
-def build(tmp_path, monkeypatch):
-    monkeypatch.setattr(pull_request, "BUILD", tmp_path / "build")
 
 
 @pytest.fixture
@@ -50,10 +48,10 @@ def state(directory):
 
 
 def make(clone, root):
-    return pull_request.pull_request(clone, "6.1.3", root)
+    return pull_request.pull_request(clone, root)
 
 
-def test_branch_has_the_commits_by_the_configured_author(clone, root, tmp_path):
+def test_branch_has_the_commits_by_the_configured_author(clone, root):
     assert make(clone, root) == "Please merge.\n"
     assert git(clone, "symbolic-ref", "HEAD") == b"refs/heads/ticket_36957\n"
     assert log(clone, "%s|%an <%ae>|%cn <%ce>") == (
@@ -71,7 +69,6 @@ def test_branch_has_the_commits_by_the_configured_author(clone, root, tmp_path):
     assert (clone / "tests/db/test_fork.py").read_text() == "# Ours.\n"
     assert git(clone, "status", "--porcelain") == b"?? notes.txt\n"
     assert abs(int(log(clone, "%at", "-1")) - time.time()) < 60
-    assert os.listdir(tmp_path / "build") == []
 
 
 def test_follow_ups_are_made_if_asked_for(clone, series):
@@ -79,7 +76,7 @@ def test_follow_ups_are_made_if_asked_for(clone, series):
     assert "Refs #1 -- More." not in log(clone, "%s")
     git(clone, "checkout", "--quiet", "main")
     git(clone, "branch", "--quiet", "-D", pull_request.BRANCH)
-    pull_request.pull_request(clone, "6.1.3", series, follow_ups=True)
+    pull_request.pull_request(clone, series, follow_ups=True)
     assert log(clone, "%s").startswith("Refs #1 -- More.\nFixed #3 ")
 
 
@@ -90,14 +87,31 @@ def test_clone_has_every_object_of_the_branch(clone, root):
     assert not (clone / ".git/objects/info/alternates").exists()
 
 
-def test_three_way_merge_finds_the_lines_that_the_release_had(clone, root):
-    # The line after our import is another one, so a plain patch doesn't apply.
-    edit(clone / "django/db/base.py", "import copy\n\n\n", "import copy\n\n\n# New.\n")
-    edit(clone / "django/db/base.py", "    def close", "    # New.\n    def close")
+def test_release_notes_are_of_the_version_that_is_checked_out(clone, root):
+    with open(root / "overlay/manifest.toml", "a") as file:
+        file.write(
+            '[[commit]]\nmessage = "More."\npaths = ["docs/releases/6.2.txt"]\n'
+            'since = { "docs/releases/6.2.txt" = "6.2" }\n'
+        )
+    patch = "--- a/x\n+++ b/x\n@@ -1,1 +1,2 @@\n ====\n+* Forking.\n"
+    write(root, {"docs/releases/6.2.txt.patch": patch})
+    make(clone, root)
+    assert (clone / "docs/releases/6.2.txt").read_text() == "News\n====\n* Forking.\n"
+    git(clone, "checkout", "--quiet", "-b", "stable/5.2.x", "main")
+    git(clone, "branch", "--quiet", "-D", pull_request.BRANCH)
+    edit(clone / "django/__init__.py", "(6, 2,", "(5, 2,")
     commit(clone)
     make(clone, root)
-    base = (clone / "django/db/base.py").read_text()
-    assert base.count("# New.") == 2 and "import copy\nimport os\n" in base
+    # Nor is what another 'since' names.
+    assert log(clone, "%s").splitlines()[0] == "Fixed #1 -- Added forking."
+
+
+def test_executables_stay_so(clone, root):
+    (clone / "django/db/base.py").chmod(0o755)
+    git(clone, "config", "core.fileMode", "true")
+    commit(clone)
+    make(clone, root)
+    assert b"100755" in git(clone, "ls-tree", "HEAD", "django/db/base.py")
 
 
 def test_release_itself_and_a_shallow_clone_will_do(clone, root, tmp_path):
@@ -119,19 +133,21 @@ def assert_refused(clone, root, reason):
     assert state(clone) == before
 
 
-def test_conflict_is_named_and_leaves_the_clone_as_it_was(clone, root, tmp_path):
-    edit(clone / "django/db/base.py", '"default"\n', '"default"\n        self.x = 1\n')
+def test_hunk_that_does_not_apply_is_named(clone, root):
+    edit(clone / "django/db/base.py", '"default"\n', '"other"\n')
     commit(clone)
     assert_refused(
-        clone, root, "'Fixed #1 -- Added forking.' does not apply.* django/db/base.py"
+        clone,
+        root,
+        r"django/db/base.py.patch: hunk 2 of 2 .* nowhere in Django 6.2's .*: line 8 "
+        "has .*other.* instead of .*default.* is as it was",
     )
-    assert os.listdir(tmp_path / "build") == []
 
 
 def test_conflict_in_a_later_commit_leaves_no_earlier_one(clone, root):
     (clone / "docs/db.txt").unlink()
     commit(clone)
-    assert_refused(clone, root, "'Fixed #3 -- Documented forking.'.*docs/db.txt")
+    assert_refused(clone, root, "docs/db.txt.patch does not apply: Django 6.2 has no")
 
 
 def test_clone_that_can_not_switch_gets_no_branch(clone, root):
@@ -146,7 +162,7 @@ def test_clone_that_can_not_switch_gets_no_branch(clone, root):
 def test_commits_that_are_in_already_are_named(clone, root):
     make(clone, root)
     git(clone, "branch", "-m", "merged")
-    assert_refused(clone, root, "has the commit 'Fixed #1 -- Added forking.' already")
+    assert_refused(clone, root, "hunk 1 of 2 .* is in Django 6.2's .* already")
 
 
 def edited(clone, root):
@@ -174,6 +190,10 @@ def without_text(clone, root):
     (root / "docs/pull-request.md").unlink()
 
 
+def without_version(clone, root):
+    commit(write(clone, {"django/__init__.py": ""}))
+
+
 def has_a_file_of_ours(clone, root):
     commit(write(clone, {"tests/db/test_fork.py": "# Theirs.\n"}))
 
@@ -191,6 +211,7 @@ def has_an_untracked_file_of_ours(clone, root):
         (merging, "in the middle of"),
         (unknown_author, "user.name"),
         (without_text, "docs/pull-request.md"),
+        (without_version, "no VERSION"),
         (has_a_file_of_ours, "tests/db/test_fork.py"),
         (has_an_untracked_file_of_ours, "move tests/db/test_fork.py away"),
     ],
@@ -218,12 +239,12 @@ def test_what_is_not_a_clone_of_django_is_refused(clone, root, tmp_path, kind):
 
 
 def test_interrupt_leaves_the_clone_as_it_was(clone, root, tmp_path):
-    # A git that never ends as soon as a commit is applied.
+    # A git that never ends while the files are read.
     fake = write(tmp_path / "bin", {"git": GIT})
     (fake / "git").chmod(0o755)
     before = state(clone)
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, clone, root, tmp_path],
+        [sys.executable, "-c", INTERRUPTED, clone, root],
         cwd=ROOT,
         env=os.environ | {"PATH": f"{fake}{os.pathsep}{os.environ['PATH']}"},
         stderr=subprocess.PIPE,
@@ -241,14 +262,13 @@ def test_interrupt_leaves_the_clone_as_it_was(clone, root, tmp_path):
         process.kill()
         process.communicate()
     assert state(clone) == before
-    assert os.listdir(tmp_path / "build") == []
 
 
 GIT = """\
 #!/bin/sh
 PATH="${PATH#*:}"
 case " $* " in
-*" cherry-pick "*) : > "${0%/bin/git}/reached"; exec sleep 60 ;;
+*" ls-tree "*) : > "${0%/bin/git}/reached"; exec sleep 60 ;;
 esac
 exec git "$@"
 """
@@ -256,11 +276,7 @@ exec git "$@"
 INTERRUPTED = """\
 import sys
 from pathlib import Path
-from overlay import console, pull_request, sources
-clone, root, directory = map(Path, sys.argv[1:])
-sources.sdist = lambda version: directory / f"django-{version}.tar.gz"
-pull_request.BUILD = directory / "build"
-sys.exit(
-    console.run("overlay", pull_request.pull_request, clone, "6.1.3", root)
-)
+from overlay import console, pull_request
+clone, root = map(Path, sys.argv[1:])
+sys.exit(console.run("overlay", pull_request.pull_request, clone, root))
 """
