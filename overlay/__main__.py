@@ -1,4 +1,4 @@
-"""The command line: python3 -m overlay checkout|export|pull-request|status."""
+"""The command line: python3 -m overlay COMMAND."""
 
 import argparse
 import sys
@@ -49,6 +49,13 @@ def _status(options):
         print(sentence, flush=True)
         found.append(right)
     return int(not all(found))
+
+
+def _pin(options):
+    from overlay.pin import pin
+
+    for file in pin(options.version):
+        console.say(f"Wrote {file}")
 
 
 def _parser():
@@ -121,6 +128,16 @@ def _parser():
         ),
     )
     status.set_defaults(command=_status)
+    pin = commands.add_parser(
+        "pin",
+        help="follow a newer release of a series",
+        description=(
+            "Put Django VERSION in place of the release of its series that is pinned, "
+            "here and wherever that is named, if every hunk applies to it."
+        ),
+    )
+    pin.add_argument("version", metavar="VERSION")
+    pin.set_defaults(command=_pin)
     return parser
 
 

@@ -42,8 +42,9 @@ def reader(files):
 def replacing(path):
     """
     Yield the path of an empty file beside `path`, a Path, which takes its
-    place at the end, unless an exception ends the block. Raise OverlayError
-    where that can't be, or where `path` is something else than a file.
+    place, and its mode, at the end, unless an exception ends the block. Raise
+    OverlayError where that can't be, or where `path` is something else than a
+    file.
     """
     path = path.resolve()
     with writing(path):
@@ -55,7 +56,7 @@ def replacing(path):
     try:
         yield beside
         with writing(path):
-            beside.chmod(0o644)
+            beside.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
             beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

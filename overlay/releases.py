@@ -75,6 +75,13 @@ def series(version):
     return int(match[1]), int(match[2])
 
 
+def of_series(version):
+    """Return the Release of the series that `version` belongs to, or None."""
+    for release in RELEASES.values():
+        if series(release.version) == series(version):
+            return release
+
+
 def check(version):
     """
     Raise OverlayError for what is not a version of Django, or is older than

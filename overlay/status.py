@@ -21,24 +21,38 @@ def status(root=ROOT):
     for version in _newest({*releases.RELEASES, *_available()}):
         pinned = releases.RELEASES.get(version)
         try:
-            archive = sources.sdist(version)
-            files = sources.files(archive)
-            changes = manifest.changes(version, root)
-            manifest.applied(reader(files), changes, version, root)
-            digest = wheel_digest(version)
+            sha256, digest = look(version, root)
         except OverlayError as error:
             yield f"{version}: {error}", False
             continue
-        if not pinned:
+        if not pinned and releases.of_series(version):
             yield (
-                f"{version}: every hunk applies. It is not pinned: in "
-                "overlay/releases.py, have "
-                f'sdist_sha256="{sources.sha256(archive)}", wheel_digest="{digest}".'
+                f"{version}: every hunk applies. It is not pinned: run 'overlay pin "
+                f"{version}'."
+            ), True
+        elif not pinned:
+            yield (
+                f"{version}: every hunk applies. It is not pinned: add it to "
+                f'overlay/releases.py, with sdist_sha256="{sha256}" and '
+                f'wheel_digest="{digest}".'
             ), True
         elif digest != pinned.wheel_digest:
             yield f"{version}: its wheel has other files than the pinned one.", False
         else:
             yield f"{version}: pinned, as released, and every hunk applies.", True
+
+
+def look(version, root=ROOT):
+    """
+    Return the digests of Django `version`'s sdist and of the files in its
+    wheel, as releases.RELEASES has them.
+
+    Raise OverlayError where a hunk doesn't apply, or pip can't download it.
+    """
+    archive = sources.sdist(version)
+    changes = manifest.changes(version, root)
+    manifest.applied(reader(sources.files(archive)), changes, version, root)
+    return sources.sha256(archive), wheel_digest(version)
 
 
 def wheel_digest(version):

@@ -18,7 +18,7 @@ def index(django, monkeypatch):
         release = releases.RELEASES.get(version)
         return release.wheel_digest if release else "0123"
 
-    monkeypatch.setattr(status, "_available", lambda: ["5.1", "6.1.3", "6.1.2"])
+    monkeypatch.setattr(status, "_available", lambda: ["5.1", "6.1.3", "6.1"])
     monkeypatch.setattr(status, "wheel_digest", digest)
 
 
@@ -28,13 +28,17 @@ def test_everything_is_right(root, index):
     ]
 
 
-def test_release_that_is_not_pinned(root, index, monkeypatch):
+@pytest.mark.parametrize("kept", [True, False])
+def test_release_that_is_not_pinned(root, index, monkeypatch, kept):
     monkeypatch.delitem(releases.RELEASES, "6.1.3")
+    monkeypatch.setattr(releases, "of_series", lambda version: kept)
     *_, (sentence, right) = status.status(root)
     sha256 = sources.sha256(sources.sdist("6.1.3"))
-    assert right and sentence == (
-        "6.1.3: every hunk applies. It is not pinned: in overlay/releases.py, have "
-        f'sdist_sha256="{sha256}", wheel_digest="0123".'
+    assert right and sentence == "6.1.3: every hunk applies. It is not pinned: " + (
+        "run 'overlay pin 6.1.3'."
+        if kept
+        else f'add it to overlay/releases.py, with sdist_sha256="{sha256}" and '
+        'wheel_digest="0123".'
     )
 
 
@@ -66,10 +70,10 @@ def test_newest(versions, wanted):
 
 
 def test_versions_in_the_index(monkeypatch):
-    output = "Django (6.1.3)\nAvailable versions: 6.1.3, 6.1.2\n  INSTALLED: 6.1.3\n"
+    output = "Django (6.1.3)\nAvailable versions: 6.1.3, 6.1\n  INSTALLED: 6.1.3\n"
     done = subprocess.CompletedProcess([], 0, output)
     monkeypatch.setattr(environment, "pip", lambda *arguments: done)
-    assert status._available() == ["6.1.3", "6.1.2"]
+    assert status._available() == ["6.1.3", "6.1"]
     done.returncode, done.stdout = 1, "ERROR: No network.\n"
     with pytest.raises(OverlayError, match="pip index fails: ERROR: No network."):
         status._available()
