@@ -64,12 +64,7 @@ def checkout(directory, version, root=ROOT, changes=None):
             "directory."
         )
     files = sources.files(sources.sdist(version))
-    contents = manifest.applied(
-        reader(files),
-        changes,
-        version,
-        root,
-    )
+    contents = manifest.applied(reader(files), changes, version, root)
     say(f"Checking out Django {version} with {len(changes)} commits on top ...")
     date = files["PKG-INFO"].time
     stream = [
@@ -94,14 +89,8 @@ def checkout(directory, version, root=ROOT, changes=None):
 
 def _make(beside, stream):
     tree = Path(beside, "tree")
-    git(
-        beside,
-        "init",
-        "--quiet",
-        f"--initial-branch={BRANCH}",
-        "tree",
-        environ=ISOLATED,
-    )
+    branch = f"--initial-branch={BRANCH}"
+    git(beside, "init", "--quiet", branch, "tree", environ=ISOLATED)
     # The files are Django's and ours byte by byte, however the developer has
     # git change line endings elsewhere.
     git(tree, "config", "core.autocrlf", "false", environ=ISOLATED)

@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from checks import comparison, settings, suite, trees
+from checks import comparison, processes, settings, suite, trees
 from checks.comparison import MISSING, PASSED, Difference, Outcome
 from overlay import checkout, environment
 from overlay.releases import usable
@@ -352,6 +352,28 @@ def test_compare(runs, capsys, stock, fork, again, said):
         assert said in out
     else:
         assert "run again" not in out
+
+
+@pytest.mark.parametrize("order", [[], ["--reverse"], ["--shuffle=7"]])
+def test_order(tmp_path, monkeypatch, order):
+    """Tests that are run again alone are so in the usual order."""
+    commands = []
+
+    def run(command, **options):
+        commands.append(command[2:])
+
+    monkeypatch.setattr(processes, "run", run)
+    monkeypatch.setattr(suite, "written", lambda *args: {})
+    monkeypatch.setattr(suite, "DIRECTORY", tmp_path)
+    options = suite._parser().parse_args([*SQLITE, "--parallel=3", *order])
+    options.python = "python"
+    suite._suite(options, "x", tmp_path, "module", "")
+    suite._suite(options, "x", tmp_path, "module", "", ["app.Tests.test"], again=True)
+    always = ["--settings=module", "--noinput"]
+    assert commands == [
+        [*always, "--parallel=3", *order],
+        [*always, "--parallel=1", "app.Tests.test"],
+    ]
 
 
 def test_real_difference(tmp_path, monkeypatch, capsys):
