@@ -79,7 +79,11 @@ def _run(options):
     options.python = settings.python(driver)
     with interrupts.unwinding(), _suites(options) as suites:
         stock, fork = (_loaded(options, suite(options.labels)) for suite in suites)
-        both = [test for test in stock if stock[test].bad and test in fork]
+        both = [
+            test
+            for test in stock
+            if stock[test].bad and test in fork and not test.startswith(FAILED_IMPORT)
+        ]
         # Alone, since a failure that comes and goes there excuses none here.
         stock |= _again(suites[0], [test for test in both if fork[test].bad], stock)
         # Nor does a lost connection, in any way.

@@ -354,6 +354,13 @@ def test_compare(runs, capsys, stock, fork, again, said):
         assert "run again" not in out
 
 
+def test_module_that_neither_can_import_is_no_difference(runs, capsys):
+    """Alone, its failure has another name."""
+    runs += [{f"{suite.FAILED_IMPORT}mail.test_backends": ERROR}] * 2
+    assert suite.main(SQLITE) == 0
+    assert "Flaky: 0" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("order", [[], ["--reverse"], ["--shuffle=7"]])
 def test_order(tmp_path, monkeypatch, order):
     """Tests that are run again alone are so in the usual order."""
