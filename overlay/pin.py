@@ -9,7 +9,7 @@ from overlay.git import git
 
 # What was measured, and what was released, stays with what it was.
 HISTORY = re.compile(r"CHANGELOG\.md|docs/releases/.*|.*\.json")
-PRINTED = re.compile(r"(<!-- (\w+): begin -->.*?<!-- \2: end -->)", re.DOTALL)
+PRINTED = r"(<!-- (\w+): begin -->.*?<!-- \2: end -->)"
 
 
 def pin(version, root=ROOT):
@@ -31,18 +31,16 @@ def pin(version, root=ROOT):
         raise OverlayError(f"Django {version} is pinned already: name a newer one.")
     sha256, digest = status.look(version, root)
     # Not where it is a part of another one, as of 6.1.30.
-    named = re.compile(rf"(?<![\d.]){re.escape(old.version)}(?!\.?\d)")
+    named = rf"(?<![\d.]){re.escape(old.version)}(?!\.?\d)"
+    either = re.compile(f"{PRINTED}|{named}", re.DOTALL)
     contents = {}
     for name in git(root, "ls-files", "-z").decode().split("\0")[:-1]:
         before = (root / name).read_bytes()
         if HISTORY.fullmatch(name) or old.version.encode() not in before:
             continue
-        parts = PRINTED.split(before.decode())
-        # Each block is followed by the name in its marks.
-        parts[::3] = [named.sub(version, part) for part in parts[::3]]
-        del parts[2::3]
-        if (after := "".join(parts).encode()) != before:
-            contents[root / name] = after
+        after = either.sub(lambda match: match[1] or version, before.decode())
+        if after.encode() != before:
+            contents[root / name] = after.encode()
     pins = root / "overlay/releases.py"
     for was, new in [(old.sdist_sha256, sha256), (old.wheel_digest, digest)]:
         contents[pins] = contents[pins].replace(was.encode(), new.encode())
