@@ -142,7 +142,7 @@ def outcome(storm, connections, django, version, software):
             command += ["-W", "ignore::DeprecationWarning", "-m", "app.storm", *storm]
             say(f"Forking {storm.forks} times, for {storm.seconds} s at most ...")
             with lifecycle.started(run, command) as process:
-                told = _told(run, process)
+                lines, ended = _told(run, process)
                 # While it is there, but with no connection any more.
                 left = _left(run, sessions, before)
             rows = _rows(run, f"SELECT name FROM {schema}.committed")
@@ -151,10 +151,9 @@ def outcome(storm, connections, django, version, software):
                 name: _rows(run, version)[0],
                 **facts.installed(python, requirements.DRIVERS[software.driver]),
             }
-        *lines, last = map(json.loads, told.splitlines())
         log = run.log.read_text(errors="replace")
         return Outcome(
-            **last,
+            **came(lines, ended),
             **counted(rows, lines),
             left=left,
             printed=len(log.splitlines()),
@@ -215,16 +214,32 @@ def counted(rows, lines):
     }
 
 
+def came(lines, ended=None):
+    """
+    Return what came of it by the last one of `lines` that tells of that; where
+    the parent `ended` before it was over, its status is one of the errors.
+    """
+    last = [line for line in lines if "forks" in line][-1]
+    last.pop("over", None)
+    if ended is not None:
+        last["errors"][f"the parent ended with the status {ended}"] = 1
+    return last
+
+
 def _told(run, process):
     """
-    Return what `process` tells at its end. Raise OverlayError where it ends or
-    its time does before that.
+    Return the lines that `process` told until it was over, and None, or until
+    it ended before that, and its status. Raise OverlayError where that was
+    before the forks, or where it takes too long.
     """
     while time.monotonic() < run.deadline:
-        if run.told.exists() and (text := run.told.read_text()).endswith("}\n"):
-            if '"forks"' in text[text.rindex("\n", 0, -1) + 1 :]:
-                return text
-        if process.poll() is not None:
+        ended = process.poll()
+        text = run.told.read_text() if run.told.exists() else ""
+        # The children may be telling something still.
+        whole = text[: text.rfind("\n") + 1]
+        if '"over"' in whole or (ended is not None and '"forks"' in whole):
+            return [json.loads(line) for line in whole.splitlines()], ended
+        if ended is not None:
             break
         time.sleep(0.05)
     lines = run.log.read_text(errors="replace").splitlines() or ["no output"]

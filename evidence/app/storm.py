@@ -4,9 +4,10 @@ Fork from threads that never pause:
     python -m app.storm FORKS THREADS ALIVE SECONDS SEED
 
 so many times, from so many threads and the main one, with so many children
-alive at most, and for so many seconds at most. Rows that are committed are
-told, before and after, and in the end what came of it, as lines of JSON; then
-this process, which holds no connection any more, waits to be killed.
+alive at most, and for so many seconds at most. Told as lines of JSON are rows
+that are committed, before and after, and with each child that ended what came
+of it so far; `over` is in the last one, when this process, which holds no
+connection any more, waits to be killed.
 """
 
 import faulthandler
@@ -125,6 +126,7 @@ class Storm:
         Return what each child left behind: descriptors and bytes of memory.
         """
         ended, held = 0, []
+        self.tell()
         while ended < self.forks and not (
             time.monotonic() > self.end and ended == self.made
         ):
@@ -145,6 +147,7 @@ class Storm:
                 end = self.children.pop(pid)
             self.count(outcome(status, end))
             held.append(resources())
+            self.tell()
         self.over.set()
         deadline = time.monotonic() + PATIENCE
         for thread in self.threads:
@@ -153,6 +156,11 @@ class Storm:
             faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
             self.errors["a thread hangs"] += hanging
         return slopes(held)
+
+    def tell(self, **more):
+        """Tell what came of it, lest it be lost where this process is."""
+        with self.counting:
+            tell(forks=self.made, **self.counts, errors=+self.errors, **more)
 
 
 def ask():
@@ -357,13 +365,7 @@ def main(forks, threads, alive, seconds, seed):
         connections.close_all()
         if getattr(connection, "pool", None):
             connection.close_pool()
-    tell(
-        forks=storm.made,
-        **storm.counts,
-        errors=+storm.errors,
-        descriptors=descriptors,
-        memory=memory,
-    )
+    storm.tell(descriptors=descriptors, memory=memory, over=True)
     signal.pause()
 
 

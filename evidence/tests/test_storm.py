@@ -1,8 +1,6 @@
 """What a storm counts, with a database and a Django that aren't there."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -59,14 +57,23 @@ storm.main(*{storm})
 
 
 @pytest.fixture
-def stormed(tmp_path):
-    """Return what a small storm tells, with the `body` of answer()."""
+def run(tmp_path):
+    """A trial of which nothing is there."""
+    environ = {"EVIDENCE_TOLD": str(tmp_path / "told"), "PYTHONPATH": str(tmp_path)}
+    deadline = time.monotonic() + DEADLINE
+    python = sys.executable
+    return lifecycle.Trial(python, 0, False, deadline, tmp_path, environ, None)
+
+
+@pytest.fixture
+def stormed(run):
+    """Return what comes of a small storm, with the `body` of answer()."""
 
     def stormed(body="pass", wanted=SMALL):
-        app, told = ROOT / "evidence/app", tmp_path / "told"
-        told.unlink(missing_ok=True)
+        app = ROOT / "evidence/app"
+        run.told.unlink(missing_ok=True)
         write(
-            tmp_path,
+            run.directory,
             {
                 "app/__init__.py": "",
                 "app/storm.py": (app / "storm.py").read_text(),
@@ -77,22 +84,10 @@ def stormed(tmp_path):
                 "django/db.py": DJANGO.format(body=body),
             },
         )
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", MAIN.format(storm=tuple(wanted))],
-            env={**os.environ, "PYTHONPATH": str(tmp_path), "EVIDENCE_TOLD": str(told)},
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            deadline = time.monotonic() + DEADLINE
-            while not told.exists():
-                assert process.poll() is None and time.monotonic() < deadline
-                time.sleep(0.05)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            _, stderr = process.communicate()
-        return Outcome(**json.loads(told.read_text()), log=stderr)
+        main = MAIN.format(storm=tuple(wanted))
+        with lifecycle.started(run, [run.python, "-W", "ignore", "-c", main]) as parent:
+            lines = storm._told(run, parent)
+        return Outcome(**storm.came(*lines), log=run.log.read_text())
 
     return stormed
 
@@ -134,6 +129,17 @@ def test_parent_that_hangs(stormed):
     outcome = stormed("if not in_child: time.sleep(60)", SMALL._replace(seconds=1))
     assert outcome.errors == {"a thread hangs": SMALL.threads}
     assert "in answer" in outcome.log
+
+
+def test_parent_that_ends(stormed):
+    told = "open(os.environ['EVIDENCE_TOLD']).read()"
+    for condition in ("in_child", f"in_child and '\"ended\"' in {told}"):
+        outcome = stormed(
+            f"if {condition}: os.kill(PARENT, 11)", SMALL._replace(forks=1000)
+        )
+        assert outcome.errors == {"the parent ended with the status -11": 1}
+        assert not outcome.intact(SMALL)
+    assert outcome.ended and outcome.forks
 
 
 def test_time_that_is_too_short(stormed):
@@ -249,15 +255,6 @@ def test_bad_input(arguments, words, capsys):
         command.main(arguments)
     assert exit.value.code == 2
     assert words in capsys.readouterr().err.splitlines()[-1]
-
-
-@pytest.fixture
-def run(tmp_path):
-    """A trial of which nothing is there."""
-    environ = {"EVIDENCE_TOLD": str(tmp_path / "told"), "PYTHONPATH": str(tmp_path)}
-    deadline = time.monotonic() + DEADLINE
-    python = sys.executable
-    return lifecycle.Trial(python, 0, False, deadline, tmp_path, environ, None)
 
 
 def test_storm_that_does_not_start(run):
