@@ -3,9 +3,7 @@
 import contextlib
 import os
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 from checks.databases import postgresql
@@ -63,11 +61,17 @@ def differences(module, cases, version):
             for connections in case.connections:
                 for django in DJANGOS:
                     setup = trial.Setup(case.function, connections, django)
-                    outcome = _outcome(
-                        [pythons[case.packages], "-m", f"app.{module}", case.function],
-                        trial.environ(setup, djangos[django], database, "/nowhere"),
-                        address,
-                    )
+                    with trial.prepared(
+                        setup,
+                        pythons[case.packages],
+                        djangos[django],
+                        database,
+                        time.monotonic() + LIMIT,
+                        EVIDENCE_REDIS=f"unix://{address}",
+                        # That a process with threads is forked.
+                        PYTHONWARNINGS="ignore",
+                    ) as prepared:
+                        outcome = _outcome(prepared, module, case.function)
                     say(f"{case.what}, {connections}, {django}: {outcome}")
                     if outcome != (expected := getattr(case, django)):
                         reasons.append(
@@ -93,21 +97,13 @@ def _redis():
         yield found
 
 
-def _outcome(command, environ, redis):
-    with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
-        environ = environ | {
-            "EVIDENCE_REDIS": f"unix://{redis}",
-            # That a process with threads is forked.
-            "PYTHONWARNINGS": "ignore",
-        }
-        deadline = time.monotonic() + LIMIT
-        tried = lifecycle.Trial(
-            command[0], 0, False, deadline, Path(directory), environ, None
-        )
-        with lifecycle.started(tried, command) as case:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                case.wait(LIMIT)
-        return (tried.log.read_text(errors="replace").splitlines() or ["nothing"])[-1]
+def _outcome(prepared, module, function):
+    """Return the last line of what `function` of app's `module` prints."""
+    command = [prepared.python, "-m", f"app.{module}", function]
+    with lifecycle.started(prepared, command) as case:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            case.wait(LIMIT)
+    return (prepared.log.read_text(errors="replace").splitlines() or ["nothing"])[-1]
 
 
 def rows(cases):

@@ -7,7 +7,6 @@ import re
 import signal
 import statistics
 import subprocess
-import tempfile
 import time
 from itertools import product
 from pathlib import Path
@@ -116,28 +115,22 @@ class Made(NamedTuple):
     wrk: str
 
 
-@contextlib.contextmanager
-def _trial(made, way, settings):
-    """Yield a Trial of `way`."""
-    setup = trial.Setup("gunicorn", way.connections, way.django)
-    with tempfile.TemporaryDirectory(prefix="gains-") as directory:
-        environ = trial.environ(
-            setup, made.by_django[way.django], made.database, directory
-        )
-        yield lifecycle.Trial(
-            made.python,
-            TASKS,
-            way.django == trial.WORKAROUND,
-            time.monotonic() + LIMIT,
-            Path(directory),
-            environ | {"DJANGO_SETTINGS_MODULE": settings},
-            lambda process: None,
-        )
+def _prepared(made, way, settings, tokens=0):
+    """Return a context manager that yields a Trial of `way`."""
+    return trial.prepared(
+        trial.Setup("gunicorn", way.connections, way.django),
+        made.python,
+        made.by_django[way.django],
+        made.database,
+        time.monotonic() + LIMIT,
+        tokens,
+        DJANGO_SETTINGS_MODULE=settings,
+    )
 
 
 def _migrate(made):
     way = Way(False, NO_CONNECTIONS, trial.STOCK)
-    with _trial(made, way, "app.realistic.settings") as migrating:
+    with _prepared(made, way, "app.realistic.settings") as migrating:
         command = [made.python, "-m", "django", "migrate"]
         with lifecycle.started(migrating, command) as process:
             if process.wait(LIMIT):
@@ -152,7 +145,7 @@ def _served(made, way, workers):
     command += ["--threads", THREADS, "--bind", "%s:%s" % address]
     command += ["--config", "python:app.realistic.gunicorn", "--no-control-socket"]
     command += ["--preload"] * way.preload
-    with _trial(made, way, "app.realistic.settings") as serving:
+    with _prepared(made, way, "app.realistic.settings") as serving:
         start = time.monotonic()
         with lifecycle.started(serving, command) as process:
             _answer(serving, address, lambda process: True)
@@ -212,7 +205,7 @@ def _tasks(made, options):
     """Return how many tasks Celery runs in a second, on how many sessions."""
     say(f"Celery, {options or 'as it is'} ...")
     way = Way(True, trial.PERSISTENT, trial.FORK)
-    with redis() as address, _trial(made, way, "app.settings") as running:
+    with redis() as address, _prepared(made, way, "app.settings", TASKS) as running:
         broker = f"redis+socket://{address}"
         answers, times = [], []
         with contextlib.closing(celery.answers(running, broker, **options)) as given:

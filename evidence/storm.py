@@ -4,10 +4,8 @@ import contextlib
 import json
 import platform
 import subprocess
-import tempfile
 import time
 import uuid
-from pathlib import Path
 from typing import NamedTuple
 
 from checks import requirements, settings
@@ -119,22 +117,23 @@ def outcome(storm, connections, django, version, software):
     djangos, names = series.djangos(version)
     python = settings.installed("evidence", software.driver)
     setup = trial.Setup("storm", connections, django)
-    with (
-        settings.server(software.database) as database,
-        tempfile.TemporaryDirectory(prefix="evidence-") as directory,
-    ):
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(settings.server(software.database))
         name, version, sessions = SERVERS[database["ENGINE"].rpartition(".")[2]]
         if name == "MariaDB":
             # There is none yet, and the rows have a schema of their own.
             database["NAME"] = ""
         schema = f"storm_{uuid.uuid4().hex}"
-        environ = trial.environ(setup, djangos[django], database, directory) | {
-            "DJANGO_SETTINGS_MODULE": "app.storm_settings",
-            "EVIDENCE_TABLE": f"{schema}.committed",
-        }
-        deadline = time.monotonic() + START + storm.seconds + END
-        run = lifecycle.Trial(
-            python, 0, False, deadline, Path(directory), environ, None
+        run = stack.enter_context(
+            trial.prepared(
+                setup,
+                python,
+                djangos[django],
+                database,
+                time.monotonic() + START + storm.seconds + END,
+                DJANGO_SETTINGS_MODULE="app.storm_settings",
+                EVIDENCE_TABLE=f"{schema}.committed",
+            )
         )
         with _table(run, schema):
             before = _rows(run, sessions)

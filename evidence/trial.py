@@ -74,15 +74,10 @@ def result(server, setup, python, packages, database, deadline, advance):
     latest. Call `advance()` after each answer.
     """
     start, answers, held, reason = time.monotonic(), [], [], None
-    with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
-        trial = Trial(
-            python,
-            TOKENS,
-            setup.django == WORKAROUND,
-            min(deadline, start + LIMIT),
-            Path(directory),
-            environ(setup, packages, database, directory),
-            lambda process: held.append(sessions.holders(process, database)),
+    deadline = min(deadline, start + LIMIT)
+    with prepared(setup, python, packages, database, deadline, TOKENS) as trial:
+        trial = trial._replace(
+            look=lambda process: held.append(sessions.holders(process, database))
         )
         # Else an interrupt leaves its end to the garbage collection.
         with contextlib.closing(server.answers(trial)) as given:
@@ -121,6 +116,26 @@ def _median(seconds):
 def not_run(setup, reason):
     """Return the Result of `setup`, which isn't run for `reason`."""
     return Result(setup, reason=reason)
+
+
+@contextlib.contextmanager
+def prepared(setup, python, packages, database, deadline, tokens=0, **variables):
+    """
+    Yield a Trial of `setup` until `deadline`, a time of time.monotonic(), in a
+    directory of its own: by the interpreter `python` with the Django in the
+    directory `packages` on the `database`, a dict as in DATABASES, asked for
+    as many tokens as `tokens`, with these environment `variables` as well.
+    """
+    with tempfile.TemporaryDirectory(prefix="evidence-") as directory:
+        yield Trial(
+            python,
+            tokens,
+            setup.django == WORKAROUND,
+            deadline,
+            Path(directory),
+            environ(setup, packages, database, directory) | variables,
+            lambda process: None,
+        )
 
 
 def environ(setup, packages, database, directory):

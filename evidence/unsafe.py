@@ -26,12 +26,6 @@ CASES = [
         'ProgrammingError: relation "of_the_parent" does not exist',
     ),
     Case(
-        "advisory_lock",
-        "look for an advisory lock that the parent took",
-        "1 of 1 locks",
-        "0 of 1 locks",
-    ),
-    Case(
         "half_read_cursor",
         "go on with an `iterator()` that the parent has begun",
         "row 2",

@@ -57,22 +57,6 @@ def atomic_block_and_new_wrapper():
         return in_child(child)
 
 
-def advisory_lock():
-    """Ask for a lock that the parent's session has, as a daemon may."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(1)")
-
-    def child():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks "
-                "WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-            )
-            return f"{cursor.fetchone()[0]} of 1 locks"
-
-    return in_child(child)
-
-
 def session_state():
     """Ask for what is the parent's session's own."""
     with connection.cursor() as cursor:
