@@ -13,6 +13,11 @@ DRIVERS = {
     "psycopg2": ["psycopg2-binary==2.9.13"],
     "mysqlclient": ["mysqlclient==2.3.1"],
     "pymysql": ["PyMySQL==1.2.4"],
+    # The oldest that Django 6.1 takes, and, of pools, that its tests do. Their
+    # wheels are for Python 3.12 at most.
+    "psycopg-oldest": ["psycopg[binary]==3.1.12", "psycopg-pool==3.2.0"],
+    "psycopg2-oldest": ["psycopg2-binary==2.9.9"],
+    "mysqlclient-oldest": ["mysqlclient==2.2.1"],
 }
 
 # For checks.databases and checks.processes.

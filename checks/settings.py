@@ -11,16 +11,17 @@ from checks import requirements
 from overlay import BUILD, environment
 from overlay.errors import OverlayError
 
-# psycopg 3 in its implementations, which have pools, and psycopg 2.
-POOLED = ("psycopg", "psycopg-c", "psycopg-python")
-POSTGRESQL = (*POOLED, "psycopg2")
+# psycopg 3 in its implementations, which have pools, and psycopg 2; both also
+# as old as Django takes them.
+POOLED = ("psycopg", "psycopg-c", "psycopg-python", "psycopg-oldest")
+POSTGRESQL = (*POOLED, "psycopg2", "psycopg2-oldest")
 
 # The drivers of each database, the usual one first.
 DRIVERS = {
     "embedded": POSTGRESQL,
     "postgresql": POSTGRESQL,
     "pgbouncer": POSTGRESQL,
-    "mariadb": ("mysqlclient", "pymysql"),
+    "mariadb": ("mysqlclient", "pymysql", "mysqlclient-oldest"),
     "sqlite": ("sqlite3",),
 }
 
@@ -41,7 +42,9 @@ if "OVERLAY_TIMEOUT" in os.environ:
 """
 # What is compiled where it is installed, and what that needs of Debian.
 COMPILED = {
-    "mysqlclient": "gcc pkg-config libmariadb-dev",
+    **dict.fromkeys(
+        ("mysqlclient", "mysqlclient-oldest"), "gcc pkg-config libmariadb-dev"
+    ),
     "psycopg-c": "gcc libpq-dev",
 }
 RUNNER = Path(__file__).with_name("outcomes.py")

@@ -1,4 +1,4 @@
-"""What .ci/run counts, what it refuses, and what README says of rooms."""
+"""What .ci/run counts, what it refuses, and what README says of the rest."""
 
 import json
 import os
@@ -8,9 +8,12 @@ import sys
 
 import pytest
 
-from overlay import ROOT
+from checks import requirements
+from overlay import ROOT, releases, sources
 
 COUNT = ROOT / ".ci" / "count.py"
+
+OLDEST = [name for name in requirements.DRIVERS if name.endswith("-oldest")]
 
 
 def count(tmp_path, *lines):
@@ -106,3 +109,23 @@ def test_readme_names_each_room():
     assert packages <= named
     for room in named:
         assert (ROOT / room).exists(), room
+
+
+def test_readme_names_the_drivers_that_are_tested():
+    readme = (ROOT / "README.md").read_text()
+    supported = readme.partition("## What is supported")[2].partition("\n## ")[0]
+    for driver in ("psycopg", "psycopg2", "mysqlclient", "pymysql", *OLDEST):
+        for requirement in requirements.DRIVERS[driver]:
+            assert f" {requirement.partition('==')[2]}" in supported, requirement
+
+
+def test_oldest_drivers_are_those_that_django_takes():
+    django = sources.files(sources.sdist(releases.newest()))
+    files = [f"tests/requirements/{name}.txt" for name in ("postgres", "mysql")]
+    # Which names psycopg 2.
+    files.append("django/db/backends/postgresql/base.py")
+    said = "".join(django[file].content.decode() for file in files)
+    for driver in OLDEST:
+        for requirement in requirements.DRIVERS[driver]:
+            name, _, version = requirement.replace("-binary", "").partition("==")
+            assert re.search(rf"\b{re.escape(name)} ?>= ?{version}\b", said)
