@@ -31,6 +31,14 @@ CASES = [
         ("python-daemon==3.1.2",),
     ),
     Case(
+        "forkserver",
+        "ask, of a forkserver whose `set_forkserver_preload()` names a module that "
+        "asks",
+        PARENTS,
+        OWN,
+        BOTH,
+    ),
+    Case(
         "advisory_lock",
         "take an advisory lock that its parent has",
         "taken",

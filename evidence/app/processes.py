@@ -10,6 +10,7 @@ it returns is printed.
 import asyncio
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 
@@ -72,6 +73,26 @@ def daemon():
     become = recipes.follow("A daemon")["become"]
     in_child(lambda: become(work, files_preserve=[writer]))
     return os.read(reader, 1000).decode()
+
+
+def forkserver():
+    """Ask in a child of a forkserver that has asked."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["app.preloaded"])
+    reader, writer = context.Pipe(duplex=False)
+    child = context.Process(target=_forkserved, args=[writer], daemon=True)
+    child.start()
+    return reader.recv() if reader.poll(LIMIT / 2) else "hangs"
+
+
+def _forkserved(pipe):
+    from app import preloaded
+
+    signal.alarm(LIMIT)
+    if preloaded.PROCESS == os.getpid():
+        pipe.send("nothing was preloaded")
+    else:
+        pipe.send(outcome(lambda: whose(session(), preloaded.SESSION)))
 
 
 def advisory_lock():
