@@ -30,6 +30,8 @@ CASES = [
         BOTH,
         ("python-daemon==3.1.2",),
     ),
+    Case("preexec", "ask, in the `preexec_fn` of a program", PARENTS, OWN, BOTH),
+    Case("forkpty", "ask, after `os.forkpty()`", PARENTS, OWN, BOTH),
     Case(
         "forkserver",
         "ask, of a forkserver whose `set_forkserver_preload()` names a module that "

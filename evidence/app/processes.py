@@ -75,6 +75,28 @@ def daemon():
     return os.read(reader, 1000).decode()
 
 
+def preexec():
+    """Ask before a program is executed."""
+    configured()
+    parent = session()
+    reader, writer = os.pipe()
+
+    def ask():
+        os.write(writer, outcome(lambda: whose(session(), parent)).encode())
+
+    subprocess.run(
+        [sys.executable, "--version"], stdout=subprocess.DEVNULL, preexec_fn=ask
+    )
+    return os.read(reader, 1000).decode()
+
+
+def forkpty():
+    """Ask in a child that has a terminal of its own."""
+    configured()
+    parent = session()
+    return in_child(lambda: whose(session(), parent), lambda: os.forkpty()[0])
+
+
 def forkserver():
     """Ask in a child of a forkserver that has asked."""
     context = multiprocessing.get_context("forkserver")
