@@ -73,7 +73,7 @@ class ScriptForkTestsMixin:
             self.skipTest("Database doesn't support SELECT ... FOR UPDATE NOWAIT.")
         connection.ensure_connection()
         if not hasattr(connection.connection, "fileno"):
-            self.skipTest("The driver's connection has no fileno().")
+            self.skipTest(f"{type(connection.connection)} has no fileno().")
 
         def lock():
             try:

@@ -760,7 +760,7 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
 
     def test_inherited_cursor(self):
         if not hasattr(self.inherited, "fileno"):
-            self.skipTest("The driver's connection has no fileno().")
+            self.skipTest(f"{type(self.inherited)} has no fileno().")
         with connection.cursor() as cursor:
 
             def child():

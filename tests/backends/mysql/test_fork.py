@@ -114,7 +114,7 @@ class ForkTests(TransactionTestCase):
         connection.ensure_connection()
         raw = connection.connection
         if not hasattr(raw, "fileno"):
-            self.skipTest("The driver's connection has no fileno().")
+            self.skipTest(f"{type(raw)} has no fileno().")
 
         def child():
             with self.assertRaises(connection.Database.Error):
