@@ -128,4 +128,4 @@ def test_oldest_drivers_are_those_that_django_takes():
     for driver in OLDEST:
         for requirement in requirements.DRIVERS[driver]:
             name, _, version = requirement.replace("-binary", "").partition("==")
-            assert re.search(rf"\b{re.escape(name)} ?>= ?{version}\b", said)
+            assert re.search(rf"\b{re.escape(name)} ?>= ?{re.escape(version)}\b", said)
