@@ -3,6 +3,8 @@ import contextlib
 import ctypes
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -20,14 +22,26 @@ from backends.forking import (
 )
 
 from django.db import (
+    OperationalError,
     ProgrammingError,
     connection,
     connections,
     transaction,
 )
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import TransactionTestCase
 
 from ..models import Square
+
+# Commit rows, and be killed before the log is written to the database.
+KILLED_SCRIPT = """
+import os, signal, sqlite3, sys
+
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("INSERT INTO number VALUES (2), (3)")
+connection.commit()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @unittest.skipUnless(connection.vendor == "sqlite", "SQLite tests")
@@ -48,6 +62,28 @@ class MemoryForkTests(TransactionTestCase):
         with in_thread(connection._thread_sharing_lock):
             self.assertEqual(run_in_fork(child), 2)
         self.assertEqual(Square.objects.count(), 1)
+
+    def test_names(self):
+        for name in (
+            "file::memory:",
+            "file::memory:?cache=shared",
+            "file:fork?mode=memory&cache=shared",
+            "file:/fork?vfs=memdb",
+        ):
+            with self.subTest(name=name):
+                wrapper_class = type(connections["default"])
+                wrapper = wrapper_class({**connection.settings_dict, "NAME": name})
+                self.addCleanup(BaseDatabaseWrapper.close, wrapper)
+                with wrapper.cursor() as cursor:
+                    cursor.execute("CREATE TABLE number AS SELECT 1")
+
+                def child():
+                    with wrapper.cursor() as cursor:
+                        cursor.execute("INSERT INTO number VALUES (2)")
+                        cursor.execute("SELECT count(*) FROM number")
+                        return cursor.fetchone()
+
+                self.assertEqual(run_in_fork(child), (2,))
 
 
 class FileForkTestsMixin:
@@ -79,6 +115,18 @@ class FileForkTestsMixin:
         with (wrapper or self.wrapper).cursor() as cursor:
             cursor.execute("SELECT count(*) FROM number")
             return cursor.fetchone()[0]
+
+    def refused(self):
+        """Return whether the file can't be used safely."""
+        self.assertIsNot(self.wrapper.connection, self.inherited)
+        wrapper = self.wrapper.copy()
+        if self.journal_mode == "delete":
+            self.assertEqual(self.count(wrapper), 0)
+            return False
+        with self.assertRaisesMessage(OperationalError, "is in WAL mode and was open"):
+            self.count(wrapper)
+        self.assertIsNone(wrapper.connection)
+        return True
 
     def check_intact(self, count):
         """The parent has its connection, and the file `count` rows."""
@@ -120,6 +168,9 @@ class FileForkTestsMixin:
         from django.db.backends.sqlite3 import base
 
         class Idle:
+            def execute(self, sql):
+                return mock.Mock(fetchone=lambda: ("delete",))
+
             def close(self):
                 closing.set()
                 leave.wait(TIMEOUT)
@@ -131,7 +182,7 @@ class FileForkTestsMixin:
 
         closing, leave = threading.Event(), threading.Event()
         with (
-            mock.patch.object(base, "_inherited_idle", [Idle()]),
+            mock.patch.object(base, "_inherited_idle", [(Idle(), self.name)]),
             ThreadPoolExecutor(2) as executor,
         ):
             try:
@@ -156,6 +207,27 @@ class FileForkTestsMixin:
             self.assertEqual(run_in_fork(child), (1, False))
             self.assertEqual(cursor.fetchall(), [(2,)])
         self.check_intact(1)
+
+    def test_half_read_cursor(self):
+        def child(pipe):
+            self.count()
+            pipe.send(self.wrapper.connection is self.inherited)
+            pipe.recv()
+            self.insert()
+            pipe.send("committed")
+
+        self.insert()
+        self.insert()
+        cursor = self.wrapper.cursor()
+        cursor.execute("SELECT * FROM number")
+        self.assertEqual(cursor.fetchone(), (1,))
+        with forked(child) as (_, pipe):
+            self.assertIs(receive(pipe), False)
+            self.assertEqual(cursor.fetchall(), [(1,)])
+            cursor.close()
+            pipe.send("read")
+            self.assertEqual(receive(pipe), "committed")
+        self.check_intact(3)
 
     def test_allocating_in_another_thread(self):
         """A child that doesn't use SQLite needs none of its locks."""
@@ -196,11 +268,12 @@ class FileForkTestsMixin:
             queried = executor.submit(query)
             try:
                 self.assertIs(reached.wait(TIMEOUT), True)
-                self.assertIs(run_in_fork(self.used), False)
+                refused = run_in_fork(self.refused)
+                self.assertIs(refused, self.journal_mode == "wal")
             finally:
                 leave.set()
             queried.result()
-        self.check_intact(1)
+        self.check_intact(0)
 
     def test_autocommit_off(self):
         def child():
@@ -219,7 +292,8 @@ class FileForkTestsMixin:
         transaction.set_autocommit(False)
         try:
             self.insert()
-            self.assertEqual(run_in_fork(self.count), 0)
+            refused = run_in_fork(self.refused)
+            self.assertIs(refused, self.journal_mode == "wal")
             transaction.commit()
         finally:
             transaction.set_autocommit(True)
@@ -242,11 +316,11 @@ class FileForkTestsMixin:
             with self.assertRaises(ProgrammingError):
                 self.count()
             # Only what's been committed.
-            return self.count(self.wrapper.copy())
+            return self.refused()
 
         with transaction.atomic():
             self.insert()
-            self.assertEqual(run_in_fork(child), 0)
+            self.assertIs(run_in_fork(child), self.journal_mode == "wal")
             self.assertIs(journal.exists(), True)
             self.assertEqual(self.count(), 1)
         self.check_intact(1)
@@ -258,9 +332,116 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "delete"
     journal = "journal"
 
+    def test_log_that_cannot_be_kept(self):
+        """Before Python 3.12, to close a connection may remove the log."""
+        with self.wrapper.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode = wal")
+        self.journal_mode = "wal"
+        closable = hasattr(sqlite3.Connection, "setconfig")
+        self.assertIs(
+            run_in_fork(self.used if closable else self.refused), not closable
+        )
+        self.check_intact(int(closable))
 
+
+@unittest.skipUnless(
+    hasattr(sqlite3.Connection, "setconfig"), "requires sqlite3.Connection.setconfig()"
+)
 @unittest.skipUnless(connection.vendor == "sqlite", "SQLite tests")
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "wal"
     journal = "wal"
+
+    def rows_of_file(self):
+        """Return the number of rows that another program reads."""
+        with contextlib.closing(sqlite3.connect(self.name)) as other:
+            self.assertEqual(
+                other.execute("PRAGMA integrity_check").fetchone(), ("ok",)
+            )
+            return other.execute("SELECT count(*) FROM number").fetchone()[0]
+
+    def test_siblings(self):
+        def child(pipe):
+            pipe.recv()
+            self.insert()
+            self.insert()
+            pipe.send(self.wrapper.connection is self.inherited)
+            # Without closing the connection.
+            os._exit(0)
+
+        with contextlib.ExitStack() as stack:
+            children = [stack.enter_context(forked(child)) for _ in range(5)]
+            self.wrapper.close()
+            for process, pipe in children:
+                pipe.send("insert")
+                self.assertIs(receive(pipe), False)
+                process.join(TIMEOUT)
+        self.assertEqual(self.rows_of_file(), 10)
+
+    def test_log_of_killed_program(self):
+        def child(pipe):
+            pipe.recv()
+            pipe.send((self.count(), self.wrapper.connection is self.inherited))
+
+        self.insert()
+        with forked(child) as (_, pipe):
+            self.wrapper.close()
+            subprocess.run([sys.executable, "-c", KILLED_SCRIPT, self.name])
+            pipe.send("killed")
+            self.assertEqual(receive(pipe), (3, False))
+        self.assertEqual(self.rows_of_file(), 3)
+
+    def test_exclusive(self):
+        self.wrapper.close()
+        with self.wrapper.cursor() as cursor:
+            cursor.execute("PRAGMA locking_mode = EXCLUSIVE")
+            cursor.execute("PRAGMA journal_mode = wal")
+            cursor.executemany("INSERT INTO number VALUES (%s)", [[1]] * 200)
+        self.inherited = self.wrapper.connection
+
+        def child(pipe):
+            pipe.recv()
+            self.wrapper.settings_dict["OPTIONS"] = {"timeout": 0.1}
+            with self.assertRaisesMessage(OperationalError, "locked"):
+                self.count()
+            pipe.send("locked")
+
+        with forked(child) as (_, pipe):
+            with self.wrapper.cursor() as cursor:
+                cursor.execute("UPDATE number SET number = 2")
+                cursor.executemany("INSERT INTO number VALUES (%s)", [[1]] * 1000)
+                cursor.execute("PRAGMA wal_checkpoint")
+            self.insert()
+            pipe.send("inserted")
+            self.assertEqual(receive(pipe), "locked")
+        self.check_intact(1201)
+
+    def test_idle_in_another_thread(self):
+        @contextlib.contextmanager
+        def connected():
+            wrapper = self.wrapper.copy()
+            wrapper.ensure_connection()
+            try:
+                yield
+            finally:
+                wrapper.close()
+
+        with in_thread(connected()):
+            self.assertIs(run_in_fork(self.refused), True)
+        self.check_intact(0)
+
+    def test_refused_by_file(self):
+        @contextlib.contextmanager
+        def other_connected():
+            name = f"{self.name}-other"
+            wrapper = type(self.wrapper)({**self.wrapper.settings_dict, "NAME": name})
+            wrapper.ensure_connection()
+            try:
+                yield
+            finally:
+                wrapper.close()
+
+        with in_thread(other_connected()):
+            self.assertIs(run_in_fork(self.used), False)
+        self.check_intact(1)
