@@ -54,11 +54,10 @@ def main(forks, kind, number):
     kept = [Connection() for _ in range(number)]
     if kind != "persistent" and number:
         DatabaseWrapper._connection_pools["default"] = Pool()
-    if kind == "idle":
-        for each in kept if hasattr(base, "_pooled") else ():
-            # As the fork does with those that pools open.
-            base._track(base._pooled, each)
-    else:
+    for each in kept if hasattr(base, "_remember_socket") else ():
+        # As the fork does with those that are opened.
+        base._remember_socket(each)
+    if kind != "idle":
         wrappers = [DatabaseWrapper(default.settings_dict) for _ in kept]
         for wrapper, wrapper.connection in zip(wrappers, kept):
             pass

@@ -194,6 +194,21 @@ class WrapperForkTests(SimpleTestCase):
         self.assertEqual(run_in_fork(child), (None, b"pipe"))
         self.assertIs(wrapper.connection, inherited)
 
+    def test_driver_with_descriptor_of_another_socket(self):
+        wrapper, inherited = socket_wrapper(self)
+        parent, child_socket = socket.socketpair()
+        self.addCleanup(parent.close)
+        self.addCleanup(child_socket.close)
+        # As after "MySQL server has gone away".
+        os.dup2(child_socket.fileno(), inherited.fileno())
+
+        def child():
+            os.write(inherited.fileno(), b"result")
+            return wrapper.connection
+
+        self.assertIsNone(run_in_fork(child))
+        self.assertEqual(parent.recv(6, socket.MSG_DONTWAIT), b"result")
+
     def test_state_of_subclass_of_another_thread(self):
         wrapper, _ = socket_wrapper(self, RoleWrapper)
         wrapper.set_role(b"alice")
@@ -238,6 +253,29 @@ class WrapperForkTests(SimpleTestCase):
         self.assertIn("Error discarding a connection after fork(): broken", output)
         for wrapper in wrappers:
             self.assertIsInstance(wrapper.connection, DriverConnection)
+
+    def test_unusual_wrappers(self):
+        class LostWrapper(UnknownWrapper):
+            @property
+            def connection(self):
+                raise ValueError("lost")
+
+            @connection.setter
+            def connection(self, value):
+                pass
+
+        class EmptyWrapper(UnknownWrapper):
+            def __len__(self):
+                return 0
+
+        wrappers = [LostWrapper(), EmptyWrapper(), UnknownWrapper()]
+
+        def child():
+            return [wrapper.connection for wrapper in wrappers[1:]]
+
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+        self.assertEqual(run_in_fork(child), [None, None])
 
     def test_thread_sharing_lock_held(self):
         wrapper = UnknownWrapper()
@@ -628,6 +666,25 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
             return [*modes, transaction.get_autocommit()]
 
         self.assertEqual(self.check_autocommit_off(child), [False, True])
+
+    def test_autocommit_at_begin_and_commit(self):
+        """A signal's handler may fork while a block is entered or left."""
+        parent, modes = os.getpid(), []
+        wrapper = connections[DEFAULT_DB_ALIAS]
+        set_autocommit = wrapper._set_autocommit
+
+        def child():
+            return self.used(), transaction.get_autocommit()
+
+        def fork(autocommit):
+            set_autocommit(autocommit)
+            if os.getpid() == parent:
+                modes.append(run_in_fork(child))
+
+        with mock.patch.object(wrapper, "_set_autocommit", fork):
+            with transaction.atomic():
+                pass
+        self.assertEqual(modes, [(False, True)] * 2)
 
     def test_health_check(self):
         self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)

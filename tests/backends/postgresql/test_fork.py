@@ -621,10 +621,10 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         from django.db.backends.postgresql import base
 
         class Pools(dict):
-            def clear(self):
+            def items(self):
                 removing.append(threading.get_ident())
                 leave.wait(TIMEOUT)
-                super().clear()
+                return super().items()
 
         def is_removing(thread):
             frame = sys._current_frames().get(thread.ident)
@@ -650,6 +650,26 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
             self.assertIs(base._pools_inherited, False)
         # The other one waited, and then found nothing to remove.
         self.assertEqual(len(removing), 1)
+
+    def test_subclass_with_pool_property(self):
+        from psycopg_pool import ConnectionPool
+
+        class DatabaseWrapper(type(self.default)):
+            """Connect with something that changes, e.g. a token."""
+
+            @property
+            def pool(self):
+                if self.alias not in self._connection_pools:
+                    self._connection_pools[self.alias] = ConnectionPool(
+                        kwargs={**self.get_connection_params(), "autocommit": True},
+                        configure=self._configure_connection,
+                        open=False,
+                        min_size=1,
+                    )
+                return self._connection_pools[self.alias]
+
+        self.connection = self.new_connection(self.pool, wrapper_class=DatabaseWrapper)
+        self.check_fork()
 
     def test_subclass_with_own_pools(self):
         class DatabaseWrapper(type(self.default)):
