@@ -443,9 +443,20 @@ def rules(kind, start, observe):
             # fork in C with threads, such as a pool's.
             if (sqlite and process.blocks) or (pool and how == "fork_in_c"):
                 return multiple()
+            unclosable = sqlite and (
+                how == "fork_in_thread" or not hasattr(sqlite3.Connection, "setconfig")
+            )
+            if unclosable:
+                # So that the process has a connection.
+                self.done(process, "query")
             pid = self.done(process, how)
             child_pid, say = self.accept()
             assert pid == child_pid
+            if unclosable:
+                # In WAL mode, what it wrote would get lost.
+                assert say("query") == {"error": "OperationalError"}
+                say("end", "_exit")
+                return multiple()
             if how == "fork_in_thread":
                 # The main thread's connection isn't this one's.
                 child = Process(pid, say)
