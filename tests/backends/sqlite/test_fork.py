@@ -417,31 +417,21 @@ class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
             self.assertEqual(receive(pipe), "locked")
         self.check_intact(1201)
 
-    def test_idle_in_another_thread(self):
-        @contextlib.contextmanager
-        def connected():
-            wrapper = self.wrapper.copy()
-            wrapper.ensure_connection()
-            try:
-                yield
-            finally:
-                wrapper.close()
+    @contextlib.contextmanager
+    def connected(self, name):
+        wrapper = type(self.wrapper)({**self.wrapper.settings_dict, "NAME": name})
+        wrapper.ensure_connection()
+        try:
+            yield
+        finally:
+            wrapper.close()
 
-        with in_thread(connected()):
+    def test_idle_in_another_thread(self):
+        with in_thread(self.connected(self.name)):
             self.assertIs(run_in_fork(self.refused), True)
         self.check_intact(0)
 
     def test_refused_by_file(self):
-        @contextlib.contextmanager
-        def other_connected():
-            name = f"{self.name}-other"
-            wrapper = type(self.wrapper)({**self.wrapper.settings_dict, "NAME": name})
-            wrapper.ensure_connection()
-            try:
-                yield
-            finally:
-                wrapper.close()
-
-        with in_thread(other_connected()):
+        with in_thread(self.connected(f"{self.name}-other")):
             self.assertIs(run_in_fork(self.used), False)
         self.check_intact(1)
