@@ -68,7 +68,7 @@ CASES = [
             (
                 GEVENT,
                 ("geventpool", "django-db-geventpool, in use", PARENTS, OWN),
-                ("geventpool_idle", "the same, idle", PARENTS, PARENTS),
+                ("geventpool_idle", "the same, idle", PARENTS, OWN),
                 ("geventpool_forgotten", "the same, forgotten by the child", OWN, OWN),
             ),
             (

@@ -256,9 +256,12 @@ class WrapperForkTests(SimpleTestCase):
 
     def test_unusual_wrappers(self):
         class LostWrapper(UnknownWrapper):
+            lost = False
+
             @property
             def connection(self):
-                raise ValueError("lost")
+                if self.lost:
+                    raise ValueError("lost")
 
             @connection.setter
             def connection(self, value):
@@ -269,6 +272,7 @@ class WrapperForkTests(SimpleTestCase):
                 return 0
 
         wrappers = [LostWrapper(), EmptyWrapper(), UnknownWrapper()]
+        wrappers[0].lost = True
 
         def child():
             return [wrapper.connection for wrapper in wrappers[1:]]
