@@ -21,7 +21,7 @@ from overlay.releases import usable  # noqa: E402
 # In seconds, for all of it, and what is left for the set-ups at least where
 # the environments had to be made first, and slowly.
 LIMITS = {"quick": (180, 60), "servers": (2400, 2100)}
-TABLES, STORM, BENCH, GAINS, SCALE = "tables", "storm", "bench", "gains", "scale"
+TABLES, STORM, BENCH, GAINS = "tables", "storm", "bench", "gains"
 CASES = ("unsafe", "packages", "hooks", "processes")
 # The options of what isn't one of these, and of those.
 REPORTS = {"django", "html", "json", "only", "tls"}
@@ -31,11 +31,10 @@ OPTIONS = {
     TABLES: {"check"},
     BENCH: {"django", "json", "quick"},
     GAINS: {"django", "json"},
-    SCALE: {"json"},
     **dict.fromkeys(CASES, {"django"}),
     STORM: {"django", "json", "stock", "pool", "persistent", *NUMBERS, *SOFTWARE},
 }
-MEASURED = (BENCH, GAINS, SCALE)
+MEASURED = (BENCH, GAINS)
 STARTED = "EVIDENCE_STARTED"
 
 
@@ -66,7 +65,7 @@ def _parser():
     parser.add_argument(
         "what",
         nargs="?",
-        choices=[*LIMITS, *CASES, STORM, BENCH, GAINS, SCALE, TABLES],
+        choices=[*LIMITS, *CASES, STORM, BENCH, GAINS, TABLES],
         default="quick",
         help="gunicorn and multiprocessing with a pool (quick, the default), every "
         "server that forks, with a pool and with persistent connections (servers), "
@@ -74,8 +73,8 @@ def _parser():
         "(packages), what hooks do in processes that are forked (hooks), daemons, "
         "locks, and tests that start processes (processes), many forks from threads "
         "that query without pause (storm), what the fork costs (bench) and gives "
-        "(gains), how many sessions a simulated fleet has (scale), or nothing but the "
-        "tables in README.md and docs from the figures that are kept in docs (tables)",
+        "(gains), or nothing but the tables in README.md and docs from the figures "
+        "that are kept in docs (tables)",
     )
     parser.add_argument(
         "--check",
@@ -217,7 +216,7 @@ def _cases(name, version):
 
 
 def _measured(options, version):
-    from evidence import bench, costs, facts, gains, report, scale
+    from evidence import bench, costs, facts, gains, report
     from overlay.interrupts import unwinding
 
     command, machine = f"python3 evidence {options.what}", facts.machine()
@@ -229,7 +228,6 @@ def _measured(options, version):
             costs.whole,
         ),
         GAINS: (lambda: gains.document(version, command, machine), gains.tables),
-        SCALE: (lambda: scale.document(command), scale.tables),
     }[options.what]
     with contextlib.ExitStack() as stack:
         stack.enter_context(unwinding())

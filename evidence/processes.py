@@ -74,7 +74,7 @@ CASES = [
         "imap",
         "ask for each row of an `iterator()`, by "
         "`multiprocessing.Pool(maxtasksperchild=2).imap()` and with a pool",
-        "hangs",
+        "hangs or loses rows",
         "40 of 40 rows",
         (trial.POOL,),
     ),

@@ -11,7 +11,7 @@ from evidence import hooks as called
 from evidence import markdown
 from evidence import packages as around
 from evidence import processes as started
-from evidence import report, scale
+from evidence import report
 from evidence import unsafe as still
 from evidence.count import Figures
 from evidence.servers import SHOWN, queues
@@ -45,7 +45,7 @@ LEGEND = "With a pool and with persistent connections, together. " + report.lege
     "wrong", "failed", "hung", "shared", "parent", "workaround", mark="*"
 )
 
-COMMAND = "python3 evidence servers, storm, bench, gains, or scale, --json"
+COMMAND = "python3 evidence servers, storm, bench, or gains, --json"
 
 
 def update(pages, figures, check=False, marker="evidence"):
@@ -306,7 +306,6 @@ ALL = (
         "bench",
     ),
     ({ROOT / "docs" / "gains.md": gains.tables}, ROOT / "docs" / "gains.json", "gains"),
-    ({ROOT / "docs" / "scale.md": scale.tables}, ROOT / "docs" / "scale.json", "scale"),
 )
 
 
