@@ -210,6 +210,7 @@ def imap():
     """Ask for each row of an iterator in a pool that replaces its workers."""
     _tables()
     from app.started.models import Row
+
     from django.db import Error
 
     Row.objects.bulk_create(Row() for _ in range(ROWS))
