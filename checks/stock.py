@@ -19,8 +19,13 @@ LABELS = {
     "embedded": [
         "dispatch.test_fork",
         "backends.base.test_fork",
+        "backends.base.test_fork_autocommit",
+        "backends.base.test_fork_in_c",
         "backends.oracle.test_fork",
         "backends.postgresql.test_fork",
+        "backends.postgresql.test_fork_cursors",
+        "backends.postgresql.test_fork_in_c",
+        "backends.postgresql.test_pool_fork",
         "transactions.tests.NonAutocommitTests"
         ".test_block_left_after_connection_was_closed",
     ],

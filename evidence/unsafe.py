@@ -81,18 +81,7 @@ CASES = [
         "1 of 2 rows",
         "2 of 2 rows",
     ),
-    Case(
-        "fork_in_c_and_close",
-        "ask the database after a fork in C and `close_old_connections()`",
-        PARENTS,
-        OWN,
-    ),
-    Case(
-        "fork_in_c",
-        "the same without `close_old_connections()`",
-        PARENTS,
-        PARENTS,
-    ),
+    Case("fork_in_c", "ask the database after a fork in C", PARENTS, OWN),
     Case(
         "redis_cache",
         "use Django's cache in Redis",

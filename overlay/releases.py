@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from overlay.errors import OverlayError
 
-LOCAL = "fork.3"
+LOCAL = "fork.4"
 
 
 class Release(NamedTuple):

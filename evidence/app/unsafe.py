@@ -21,7 +21,6 @@ import django
 from django.core.cache import cache
 from django.db import (
     OperationalError,
-    close_old_connections,
     connection,
     connections,
     transaction,
@@ -192,17 +191,6 @@ def fork_in_c():
     """Ask after a fork that Python doesn't see."""
     parent = session()
     return in_child(lambda: whose(session(), parent), _fork_in_c)
-
-
-def fork_in_c_and_close():
-    """The same after close_old_connections()."""
-    parent = session()
-
-    def child():
-        close_old_connections()
-        return whose(session(), parent)
-
-    return in_child(child, _fork_in_c)
 
 
 def sqlite_file():

@@ -252,8 +252,8 @@ def test_django_that_has_moved_on_a_little(edit):
     "edit, reason",
     [
         (
-            lambda text: text.replace("_connection_pools", "_pools"),
-            r"base.py.patch: hunk 3 of 6 .*: line \d+ has "
+            lambda text: text.replace("in self._connection_pools:", "in self._pools:"),
+            r"base.py.patch: hunk 5 of 8 .*: line \d+ has "
             "'if self.alias not in self._pools:' instead of "
             "'if self.alias not in self._connection_pools:'",
         ),
@@ -262,7 +262,7 @@ def test_django_that_has_moved_on_a_little(edit):
                 "if self.alias not in self._connection_pools:",
                 "if self._connection_pools.get(self.alias) is None:",
             ),
-            "base.py.patch: hunk 3 of 6 .* stand nowhere",
+            "base.py.patch: hunk 5 of 8 .* stand nowhere",
         ),
     ],
     ids=["renamed", "rewritten"],

@@ -12,7 +12,7 @@ from overlay.tests.test_export import commit
 OLD, NEW = "6.1.3", "6.1.40"
 
 README = """\
-Django {0} and {0}+fork.3, not 6.1.30 or 16.1.3.
+Django {0} and {0}+fork.4, not 6.1.30 or 16.1.3.
 
 <!-- evidence: begin -->
 Measured with 6.1.3.

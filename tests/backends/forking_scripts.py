@@ -1,16 +1,23 @@
 import json
 
-from backends.forking import run_script, script, wait_until
+from backends.forking_helpers import run_script, script, wait_until
 from backends.models import Square
 
-from django.db import DatabaseError, connection, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    ProgrammingError,
+    connection,
+    connections,
+    transaction,
+)
 
 # Connect a script as the test is connected.
 CONNECT = """
 import json, os, signal, sys, threading, warnings
 
 import django
-from backends.forking import end_in_time
+from backends.forking_helpers import end_in_time
 from django.db import ProgrammingError, connection, transaction
 
 django.setup()
@@ -99,3 +106,42 @@ class ScriptForkTestsMixin:
         self.assertEqual(output, "0 True\n" * 4)
         # The parent's transaction was committed.
         self.assertEqual(Square.objects.count(), 1)
+
+
+class ConnectionMixin:
+    """What tests of the test suite's connection have in common."""
+
+    available_apps = ["backends"]
+
+    def setUp(self):
+        connection.close()
+        self.assertEqual(self.roots(), [])
+        self.inherited = connection.connection
+
+    def reconnect(self, **settings):
+        """Replace the connection by one with other settings and no pool."""
+        default = connections[DEFAULT_DB_ALIAS]
+        wrapper = connections[DEFAULT_DB_ALIAS] = default.copy()
+        self.addCleanup(connections.__setitem__, DEFAULT_DB_ALIAS, default)
+        self.addCleanup(wrapper.close)
+        wrapper.settings_dict["OPTIONS"].pop("pool", None)
+        wrapper.settings_dict.update(settings)
+        wrapper.ensure_connection()
+        self.inherited = wrapper.connection
+
+    def used(self):
+        """
+        Return whether this process uses the connection of the test's process.
+        """
+        self.assertIs(Square.objects.filter(root=-1).exists(), False)
+        return connection.connection is self.inherited
+
+    def roots(self):
+        return list(Square.objects.order_by("root").values_list("root", flat=True))
+
+    def refused(self):
+        """Return whether a query is refused as it's in the parent's block."""
+        msg = "Cannot open a new connection in an atomic block."
+        with self.assertRaisesMessage(ProgrammingError, msg):
+            Square.objects.count()
+        return True

@@ -1,9 +1,8 @@
 import os
-import threading
 import unittest
-from concurrent.futures import ThreadPoolExecutor
 
-from backends.forking import in_thread, run_in_fork
+from backends.forking import run_in_fork
+from backends.forking_helpers import in_thread
 
 from django.core.signals import request_started
 from django.db.backends.signals import connection_created
@@ -75,22 +74,6 @@ class SignalForkTests(SimpleTestCase):
     def connected(self, signal):
         signal.connect(self.receiver, sender=type(self))
         return signal.disconnect(self.receiver, sender=type(self))
-
-    def test_threads_of_child_share_lock(self):
-        signal = Signal()
-
-        def child():
-            barrier = threading.Barrier(8)
-
-            def lock(_):
-                barrier.wait()
-                return signal._own()
-
-            with ThreadPoolExecutor(8) as executor:
-                return len(set(map(id, executor.map(lock, range(8)))))
-
-        with in_thread(signal.lock):
-            self.assertEqual(run_in_fork(child), 1)
 
     def test_unhashable(self):
         class UnhashableSignal(Signal):

@@ -6,100 +6,39 @@ import socket
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
-from unittest import mock
 
-from backends.forking import (
+from backends.forking import forked, receive, run_in_fork
+from backends.forking_helpers import (
+    DriverConnection,
+    SocketConnection,
+    SocketWrapper,
+    UnknownWrapper,
     captured_logs,
     descriptor_of,
-    forked,
     in_thread,
-    receive,
-    run_in_fork,
     run_script,
+    socket_wrapper,
     wait_until,
 )
-from backends.forking_scripts import ScriptForkTestsMixin
+from backends.forking_scripts import ConnectionMixin, ScriptForkTestsMixin
 
 from django.db import (
     DEFAULT_DB_ALIAS,
     OperationalError,
-    ProgrammingError,
     close_old_connections,
     connection,
     connections,
     transaction,
 )
 from django.db.backends.base import base
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Value
 from django.test import SimpleTestCase, TransactionTestCase, skipUnlessDBFeature
 
 from ..models import Square
 
 
-class DriverConnection:
-    """A connection that logs off from the server when it's deallocated."""
-
-    deallocated = 0
-
-    def __del__(self):
-        DriverConnection.deallocated += 1
-
-
-class UnknownWrapper(BaseDatabaseWrapper):
-    """A third-party backend that knows nothing of fork()."""
-
-    client_class = mock.Mock
-    creation_class = mock.Mock
-    features_class = mock.Mock
-    introspection_class = mock.Mock
-    ops_class = mock.Mock
-
-    def __init__(self):
-        super().__init__({}, "fork")
-        self.connection = DriverConnection()
-
-
-class SocketConnection:
-    """A connection that says which socket it uses."""
-
-    def __init__(self):
-        self.socket, self.server = socket.socketpair()
-
-    def fileno(self):
-        return self.socket.fileno()
-
-    def close(self):
-        self.socket.close()
-        self.server.close()
-
-
-class SocketWrapper(UnknownWrapper):
-    def __init__(self):
-        super().__init__()
-        self.connection = None
-        self.settings_dict = {**connection.settings_dict, "CONN_MAX_AGE": None}
-
-    def get_connection_params(self):
-        return {}
-
-    def get_new_connection(self, conn_params):
-        return SocketConnection()
-
-    def init_connection_state(self):
-        pass
-
-    def _set_autocommit(self, autocommit):
-        pass
-
-
 class BrokenWrapper(UnknownWrapper):
     def _discard(self):
-        raise ValueError("broken")
-
-
-class BrokenCloseWrapper(SocketWrapper):
-    def close(self):
         raise ValueError("broken")
 
 
@@ -120,9 +59,14 @@ class RoleWrapper(SocketWrapper):
 
 
 class QueryingWrapper(SocketWrapper):
+    other = None
+
     def close(self):
         super().close()
         self.ensure_connection()
+        if self.other:
+            self.other.ensure_connection()
+            self.opened = self.other.connection
 
 
 class IndependentWrapper(SocketWrapper):
@@ -132,24 +76,16 @@ class IndependentWrapper(SocketWrapper):
         self.autocommit = self.settings_dict["AUTOCOMMIT"]
 
 
-def socket_wrapper(test, wrapper_class=SocketWrapper):
-    """Return a connected wrapper and its connection."""
-    wrapper = wrapper_class()
-    wrapper.connect()
-    test.addCleanup(wrapper.connection.close)
-    # The children of other tests may inherit it, too.
-    test.addCleanup(setattr, wrapper, "connection", None)
-    return wrapper, wrapper.connection
-
-
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 class WrapperForkTests(SimpleTestCase):
+
     def test_unknown_driver(self):
         wrapper = UnknownWrapper()
 
         def child():
             return wrapper.connection, DriverConnection.deallocated
 
+        gc.collect()
         deallocated = DriverConnection.deallocated
         # The wrapper lets go of its connection, which isn't deallocated.
         self.assertEqual(run_in_fork(child), (None, deallocated))
@@ -168,6 +104,7 @@ class WrapperForkTests(SimpleTestCase):
             return DriverConnection.deallocated
 
         with in_thread(opened()):
+            gc.collect()
             deallocated = DriverConnection.deallocated
             self.assertEqual(run_in_fork(child), deallocated)
             self.assertEqual(DriverConnection.deallocated, deallocated)
@@ -177,21 +114,6 @@ class WrapperForkTests(SimpleTestCase):
         inherited.socket.close()
         self.assertEqual(inherited.fileno(), -1)
         self.assertIsNone(run_in_fork(lambda: wrapper.connection))
-        self.assertIs(wrapper.connection, inherited)
-
-    def test_driver_with_reused_descriptor(self):
-        wrapper, inherited = socket_wrapper(self)
-        reader, writer = os.pipe()
-        self.addCleanup(os.close, writer)
-        self.addCleanup(os.close, reader)
-        # The driver doesn't know that its descriptor is something else's now.
-        os.dup2(reader, inherited.fileno())
-
-        def child():
-            os.write(writer, b"pipe")
-            return wrapper.connection, os.read(inherited.fileno(), 4)
-
-        self.assertEqual(run_in_fork(child), (None, b"pipe"))
         self.assertIs(wrapper.connection, inherited)
 
     def test_driver_with_descriptor_of_another_socket(self):
@@ -208,37 +130,6 @@ class WrapperForkTests(SimpleTestCase):
 
         self.assertIsNone(run_in_fork(child))
         self.assertEqual(parent.recv(6, socket.MSG_DONTWAIT), b"result")
-
-    def test_state_of_subclass_of_another_thread(self):
-        wrapper, _ = socket_wrapper(self, RoleWrapper)
-        wrapper.set_role(b"alice")
-
-        def fork_in_thread():
-            return run_in_fork(lambda: (wrapper.role, logs.getvalue()))
-
-        with captured_logs() as logs, ThreadPoolExecutor(1) as executor:
-            # It can't be used, and that's no error.
-            role = executor.submit(fork_in_thread).result()
-            self.assertEqual(role, (b"alice", ""))
-            wrapper.inc_thread_sharing()
-            role = executor.submit(fork_in_thread).result()
-            self.assertEqual(role, (None, ""))
-
-    def test_broken_close(self):
-        wrappers = [
-            socket_wrapper(self, wrapper_class)[0]
-            for wrapper_class in (SocketWrapper, BrokenCloseWrapper, SocketWrapper)
-        ]
-        for wrapper in wrappers:
-            wrapper.set_autocommit(False)
-
-        def child():
-            discarded = [wrapper.connection for wrapper in wrappers]
-            return discarded, [wrapper.get_autocommit() for wrapper in wrappers]
-
-        logging.disable(logging.CRITICAL)
-        self.addCleanup(logging.disable, logging.NOTSET)
-        self.assertEqual(run_in_fork(child), ([None] * 3, [False] * 3))
 
     def test_broken_wrapper(self):
         wrappers = [UnknownWrapper(), BrokenWrapper(), UnknownWrapper()]
@@ -283,7 +174,6 @@ class WrapperForkTests(SimpleTestCase):
 
     def test_thread_sharing_lock_held(self):
         wrapper = UnknownWrapper()
-        wrapper.connection = None
 
         def child():
             wrapper.inc_thread_sharing()
@@ -293,23 +183,28 @@ class WrapperForkTests(SimpleTestCase):
             self.assertIs(run_in_fork(child), True)
         self.assertIs(wrapper.allow_thread_sharing, False)
 
+    def test_fork_lock_held(self):
+        def child():
+            with base._fork_lock:
+                return True
+
+        with in_thread(base._fork_lock):
+            self.assertIs(run_in_fork(child), True)
+
     def test_in_atomic_block(self):
         wrapper = UnknownWrapper()
         wrapper.in_atomic_block = True
-        wrapper.run_on_commit = [(set(), self.fail, False)]
 
         def child():
             return (
                 wrapper.in_atomic_block,
                 wrapper.closed_in_transaction,
                 wrapper.needs_rollback,
-                wrapper.run_on_commit,
             )
 
-        self.assertEqual(run_in_fork(child), (True, True, True, []))
+        self.assertEqual(run_in_fork(child), (True, True, True))
         self.assertIs(wrapper.closed_in_transaction, False)
         self.assertIs(wrapper.needs_rollback, False)
-        self.assertEqual(len(wrapper.run_on_commit), 1)
 
     def test_fork_unavailable(self):
         script = (
@@ -335,7 +230,8 @@ class DiscardTests(SimpleTestCase):
 
         def child():
             wrapper.close_if_unusable_or_obsolete()
-            os.write(inherited.fileno(), b"child")
+            with self.assertRaises(BrokenPipeError):
+                os.write(inherited.fileno(), b"child")
             return wrapper.connection, os.read(inherited.fileno(), 1)
 
         self.assertEqual(self.fork(child), (None, b""))
@@ -393,48 +289,10 @@ class DiscardTests(SimpleTestCase):
 
         self.assertEqual(self.fork(child), (True, False))
 
-    def test_process_lock_held(self):
-        wrapper = UnknownWrapper()
-
-        def child():
-            wrapper.close_if_unusable_or_obsolete()
-            with base._process_lock():
-                return wrapper.connection
-
-        with in_thread(base._process_lock()):
-            self.assertIsNone(self.fork(child))
-
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 @skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
-class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
-    available_apps = ["backends"]
-
-    def setUp(self):
-        connection.close()
-        self.assertEqual(self.roots(), [])
-        self.inherited = connection.connection
-
-    def reconnect(self, **settings):
-        """Replace the connection by one with other settings and no pool."""
-        default = connections[DEFAULT_DB_ALIAS]
-        wrapper = connections[DEFAULT_DB_ALIAS] = default.copy()
-        self.addCleanup(connections.__setitem__, DEFAULT_DB_ALIAS, default)
-        self.addCleanup(wrapper.close)
-        wrapper.settings_dict["OPTIONS"].pop("pool", None)
-        wrapper.settings_dict.update(settings)
-        wrapper.ensure_connection()
-        self.inherited = wrapper.connection
-
-    def used(self):
-        """
-        Return whether this process uses the connection of the test's process.
-        """
-        self.assertIs(Square.objects.filter(root=-1).exists(), False)
-        return connection.connection is self.inherited
-
-    def roots(self):
-        return list(Square.objects.order_by("root").values_list("root", flat=True))
+class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTestCase):
 
     def test_query(self):
         self.assertIs(run_in_fork(self.used), False)
@@ -496,13 +354,6 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
         self.assertEqual(Square.objects.count(), 1)
         return result
 
-    def refused(self):
-        """Return whether a query is refused as it's in the parent's block."""
-        msg = "Cannot open a new connection in an atomic block."
-        with self.assertRaisesMessage(ProgrammingError, msg):
-            Square.objects.count()
-        return True
-
     def test_atomic(self):
         self.assertIs(self.check_in_atomic(self.refused), True)
 
@@ -557,22 +408,6 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
 
         self.assertIs(self.check_in_atomic(child, block), False)
 
-    def test_atomic_at_each_level(self):
-        block = transaction.atomic()
-
-        def child():
-            block.__exit__(None, None, None)
-            with transaction.atomic():
-                Square.objects.create(root=2, square=4)
-                return run_in_fork(self.refused), self.roots()
-
-        with block:
-            Square.objects.create(root=1, square=1)
-            self.assertEqual(run_in_fork(child), (True, [2]))
-        self.assertIs(self.used(), True)
-        connection.close()
-        self.assertEqual(self.roots(), [1, 2])
-
     def test_on_commit(self):
         called = []
         block = transaction.atomic()
@@ -588,23 +423,6 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
             self.assertEqual(run_in_fork(child), [])
         self.assertEqual(called, [os.getpid()])
 
-    def test_on_commit_autocommit_off(self):
-        called = []
-
-        def child():
-            transaction.set_autocommit(True)
-            return called
-
-        transaction.set_autocommit(False)
-        try:
-            with transaction.atomic():
-                transaction.on_commit(lambda: called.append(os.getpid()))
-            transaction.commit()
-            self.assertEqual(run_in_fork(child), [])
-        finally:
-            transaction.set_autocommit(True)
-        self.assertEqual(called, [os.getpid()])
-
     def test_autocommit_setting(self):
         self.reconnect(AUTOCOMMIT=False)
 
@@ -617,78 +435,6 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
         transaction.commit()
         self.assertIs(self.used(), True)
         self.assertEqual(self.roots(), [1])
-
-    def check_autocommit_off(self, child, fork=run_in_fork):
-        transaction.set_autocommit(False)
-        try:
-            self.assertEqual(self.roots(), [])
-            result = fork(child)
-            self.assertIs(transaction.get_autocommit(), False)
-            self.assertIs(self.used(), True)
-        finally:
-            transaction.rollback()
-            transaction.set_autocommit(True)
-        return result
-
-    def rolled_back(self):
-        Square.objects.create(root=1, square=1)
-        transaction.rollback()
-        return self.used(), self.roots()
-
-    def test_autocommit_off(self):
-        self.assertEqual(self.check_autocommit_off(self.rolled_back), (False, []))
-        self.assertEqual(self.roots(), [])
-
-    def test_autocommit_off_in_thread(self):
-        def check():
-            try:
-                self.inherited = None
-                self.used()
-                self.inherited = connection.connection
-                return self.check_autocommit_off(self.rolled_back)
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(1) as executor:
-            self.assertEqual(executor.submit(check).result(), (False, []))
-        self.assertEqual(self.roots(), [])
-
-    def test_autocommit_off_until_closed(self):
-        for close in (connection.close, close_old_connections):
-            with self.subTest(close=close):
-
-                def child():
-                    close()
-                    return self.used(), transaction.get_autocommit()
-
-                self.assertEqual(self.check_autocommit_off(child), (False, True))
-
-    def test_autocommit_off_in_first_connection(self):
-        def child():
-            modes = [transaction.get_autocommit()]
-            connection.close()
-            return [*modes, transaction.get_autocommit()]
-
-        self.assertEqual(self.check_autocommit_off(child), [False, True])
-
-    def test_autocommit_at_begin_and_commit(self):
-        """A signal's handler may fork while a block is entered or left."""
-        parent, modes = os.getpid(), []
-        wrapper = connections[DEFAULT_DB_ALIAS]
-        set_autocommit = wrapper._set_autocommit
-
-        def child():
-            return self.used(), transaction.get_autocommit()
-
-        def fork(autocommit):
-            set_autocommit(autocommit)
-            if os.getpid() == parent:
-                modes.append(run_in_fork(child))
-
-        with mock.patch.object(wrapper, "_set_autocommit", fork):
-            with transaction.atomic():
-                pass
-        self.assertEqual(modes, [(False, True)] * 2)
 
     def test_health_check(self):
         self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
@@ -814,21 +560,3 @@ class ConnectionForkTests(ScriptForkTestsMixin, TransactionTestCase):
             return used
 
         self.assertIs(self.check_iterator(child), False)
-
-    def test_iterator_in_atomic(self):
-        with transaction.atomic():
-            self.assertIs(self.check_iterator(self.refused), True)
-
-    def test_inherited_cursor(self):
-        if not hasattr(self.inherited, "fileno"):
-            self.skipTest(f"{type(self.inherited)} has no fileno().")
-        with connection.cursor() as cursor:
-
-            def child():
-                with self.assertRaises(Exception):
-                    cursor.execute("SELECT 1")
-                return self.used()
-
-            self.assertIs(run_in_fork(child), False)
-            cursor.execute("SELECT 1")
-            self.assertEqual(cursor.fetchone(), (1,))

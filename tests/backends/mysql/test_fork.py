@@ -2,10 +2,11 @@ import gc
 import os
 import unittest
 
-from backends.forking import run_in_fork, run_script
+from backends.forking import run_in_fork
+from backends.forking_helpers import run_script
 from backends.forking_scripts import CONNECT, ScriptForkTestsMixin
 
-from django.db import ProgrammingError, connection, transaction
+from django.db import connection
 from django.test import TransactionTestCase
 
 from ..models import Square
@@ -55,30 +56,6 @@ class ForkTests(TransactionTestCase):
         self.assertNotEqual(session, grandchild)
         sibling = self.check_fork(run_in_fork, lambda: [self.session()])
         self.assertNotIn(session, sibling)
-
-    def test_close(self):
-        def child():
-            connection.close()
-            session = self.session()
-            connection.close()
-            return session, self.session()
-
-        self.check_fork(run_in_fork, child)
-
-    def test_close_in_atomic(self):
-        def child():
-            connection.close()
-            with self.assertRaises(ProgrammingError):
-                self.session()
-            return True
-
-        with transaction.atomic():
-            Square.objects.create(root=1, square=1)
-            parent = self.session()
-            self.assertIs(run_in_fork(child), True)
-            self.assertEqual(self.session(), parent)
-        connection.close()
-        self.assertEqual(Square.objects.count(), 1)
 
     def test_driver_connection_deallocated(self):
         # The driver's destructor logs off from the server.
@@ -131,12 +108,6 @@ class ForkTests(TransactionTestCase):
 
     def test_sys_exit(self):
         self.check_exit("sys.exit(3)", 3)
-
-    def test_uncaught_exception(self):
-        self.check_exit("raise Exception", 1)
-
-    def test_sigterm(self):
-        self.check_exit("connection.close(); signal.raise_signal(15)", -15)
 
     def test_os_exit(self):
         self.check_exit("connection.close(); os._exit(3)", 3)

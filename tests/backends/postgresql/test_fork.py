@@ -1,20 +1,14 @@
 import contextlib
 import gc
 import os
-import sys
 import threading
-import traceback
 import unittest
 from concurrent.futures import ThreadPoolExecutor
-from unittest import mock
 
-from backends.forking import (
-    TIMEOUT,
-    forked,
+from backends.forking import TIMEOUT, forked, receive, run_in_fork
+from backends.forking_helpers import (
     held,
     in_thread,
-    receive,
-    run_in_fork,
     run_script,
     socket_of,
     wait_until,
@@ -23,7 +17,6 @@ from backends.forking_scripts import CONNECT, ScriptForkTestsMixin
 
 from django.db import (
     DEFAULT_DB_ALIAS,
-    Error,
     OperationalError,
     ProgrammingError,
     close_old_connections,
@@ -76,8 +69,8 @@ os._exit(0)
 """
 
 
-class ForkTestsMixin(ScriptForkTestsMixin):
-    """What holds with and without a pool."""
+class SessionMixin:
+    """What tests of sessions, with or without a pool, have in common."""
 
     available_apps = ["backends"]
     pool = False
@@ -157,6 +150,26 @@ class ForkTestsMixin(ScriptForkTestsMixin):
 
         self.assertEqual(fork(child), [])
 
+    def sessions_of_threads(self, number=4):
+        """Have threads open connections at once and return their sessions."""
+        barrier = threading.Barrier(number)
+
+        def open_connection(_):
+            wrapper = self.connection.copy()
+            barrier.wait()
+            session = self.session(wrapper)
+            barrier.wait()
+            self.assertEqual(self.session(wrapper), session)
+            wrapper.close()
+            return session
+
+        with ThreadPoolExecutor(number) as executor:
+            return list(executor.map(open_connection, range(number)))
+
+
+class ForkTestsMixin(SessionMixin, ScriptForkTestsMixin):
+    """What holds with and without a pool."""
+
     def test_parent_children_and_grandchild(self):
         def child(pipe):
             session = self.session()
@@ -229,18 +242,6 @@ class ForkTestsMixin(ScriptForkTestsMixin):
     def test_close_old_connections(self):
         self.check_close(close_old_connections)
 
-    def test_close_after_use(self):
-        def child():
-            session = self.session()
-            self.connection.close()
-            self.connection.close_pool()
-            return session, self.session()
-
-        parent = self.session()
-        for session in run_in_fork(child):
-            self.assertDistinct(parent, session)
-        self.assertEqual(self.session(), parent)
-
     def check_exit(self, statement):
         output = run_script(EXIT_SCRIPT, self.script_settings(), statement)
         refused, parent = output.splitlines()
@@ -248,12 +249,6 @@ class ForkTestsMixin(ScriptForkTestsMixin):
         status, same_session = parent.split()
         self.assertEqual(same_session, "True")
         return os.waitstatus_to_exitcode(int(status))
-
-    def test_sys_exit(self):
-        self.assertEqual(self.check_exit("sys.exit(3)"), 3)
-
-    def test_uncaught_exception(self):
-        self.assertEqual(self.check_exit("raise Exception"), 1)
 
     def test_os_exit(self):
         self.assertEqual(self.check_exit("os._exit(3)"), 3)
@@ -323,37 +318,10 @@ class ForkTestsMixin(ScriptForkTestsMixin):
         self.assertDistinct(parent, child)
         self.assertEqual(later, parent)
 
-    def test_copy(self):
-        wrapper = self.connection.copy()
-        self.addCleanup(wrapper.close)
-        sessions = [self.session(), self.session(wrapper)]
-
-        def child():
-            return self.session(), self.session(wrapper)
-
-        self.assertDistinct(*sessions, *run_in_fork(child))
-        self.assertEqual([self.session(), self.session(wrapper)], sessions)
-
     def test_descriptors(self):
         self.session()
         self.check_descriptors(self.connection.connection)
         self.session()
-
-    def test_reused_descriptor(self):
-        self.session()
-        raw, self.connection.connection = self.connection.connection, None
-        reader, writer = os.pipe()
-        # The driver doesn't know that its descriptor is something else's now.
-        os.dup2(reader, raw.fileno())
-        self.addCleanup(os.close, writer)
-        self.addCleanup(os.close, reader)
-        self.addCleanup(raw.close)
-
-        def child():
-            os.write(writer, b"pipe")
-            return os.read(raw.fileno(), 4)
-
-        self.assertEqual(run_in_fork(child), b"pipe")
 
     def test_proxy_without_weak_references(self):
         class Proxy:
@@ -380,21 +348,25 @@ class ForkTestsMixin(ScriptForkTestsMixin):
         self.assertDistinct(parent, run_in_fork(child))
         self.assertEqual(self.session(), parent)
 
-    def test_server_side_cursor(self):
-        with self.connection.chunked_cursor() as cursor:
-            cursor.execute("SELECT generate_series(1, 20)")
-            self.assertEqual(cursor.fetchone(), (1,))
+    def test_no_free_descriptor(self):
+        import resource
 
-            def child():
-                with self.assertRaises(Error):
-                    cursor.fetchone()
-                session = self.session()
-                self.connection.close()
-                return session
+        def child():
+            with self.connection.chunked_cursor() as cursor:
+                cursor.execute("SELECT 1")
+            session = self.session()
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            if (pid := os.fork()) == 0:
+                # The socket couldn't be replaced, but isn't used.
+                os._exit(3 if self.connection.connection is None else 4)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            return status, session, self.session()
 
-            child_session = run_in_fork(child)
-            self.assertEqual(cursor.fetchall(), [(i,) for i in range(2, 21)])
-            self.assertDistinct(self.session(), child_session)
+        status, session, later = run_in_fork(child)
+        self.assertEqual(status, 3)
+        self.assertEqual(session, later)
 
     def test_sessions_terminated(self):
         def child(pipe):
@@ -415,21 +387,6 @@ class ForkTestsMixin(ScriptForkTestsMixin):
         with self.assertLogs("psycopg.pool") if self.pool else contextlib.nullcontext():
             close_old_connections()
             self.assertNotEqual(self.session(), parent)
-
-    def sessions_of_threads(self, number=4):
-        """Have threads open connections at once and return their sessions."""
-        barrier = threading.Barrier(number)
-
-        def open_connection(_):
-            wrapper = self.connection.copy()
-            barrier.wait()
-            session = self.session(wrapper)
-            barrier.wait()
-            wrapper.close()
-            return session
-
-        with ThreadPoolExecutor(number) as executor:
-            return list(executor.map(open_connection, range(number)))
 
 
 @unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
@@ -489,21 +446,6 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
             self.assertIs(opened.done(), False)
         self.assertNotEqual(self.session(), child)
         self.assertIs(self.connection.pool, pool)
-
-    def test_pool_used_before_first_connection(self):
-        pooled = self.new_connection({**self.pool, "min_size": 0}, alias="pooled")
-
-        def child():
-            # Nothing is inherited from it but a pool without connections.
-            inherited_pool = pooled.pool
-            return run_in_fork(lambda: grandchild(inherited_pool))
-
-        def grandchild(inherited_pool):
-            pool = pooled.pool
-            self.session(pooled)
-            return pool is inherited_pool, pooled.pool is pool
-
-        self.assertEqual(run_in_fork(child), (False, True))
 
     def test_pool_growing(self):
         pool = self.connection.pool
@@ -617,40 +559,6 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         self.assertNotEqual(child_session, self.session())
         self.assertIs(autocommit, True)
 
-    def test_inherited_pools_removed_once(self):
-        from django.db.backends.postgresql import base
-
-        class Pools(dict):
-            def items(self):
-                removing.append(threading.get_ident())
-                leave.wait(TIMEOUT)
-                return super().items()
-
-        def is_removing(thread):
-            frame = sys._current_frames().get(thread.ident)
-            names = [frame.f_code.co_name for frame, _ in traceback.walk_stack(frame)]
-            return "_remove_inherited_pools" in names
-
-        removing, leave = [], threading.Event()
-        threads = [
-            threading.Thread(target=lambda: self.connection.pool) for _ in range(2)
-        ]
-        with (
-            mock.patch.object(base, "_inherited_pools", [Pools()]),
-            mock.patch.object(base, "_pools_inherited", True),
-        ):
-            for thread in threads:
-                thread.start()
-            try:
-                wait_until(lambda: all(map(is_removing, threads)))
-            finally:
-                leave.set()
-                for thread in threads:
-                    thread.join()
-            self.assertIs(base._pools_inherited, False)
-        # The other one waited, and then found nothing to remove.
-        self.assertEqual(len(removing), 1)
-
     def test_subclass_with_pool_property(self):
         from psycopg_pool import ConnectionPool
 
@@ -668,8 +576,16 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
                     )
                 return self._connection_pools[self.alias]
 
+        def child():
+            # It makes a pool before the inherited ones are removed.
+            own = self.new_connection(self.pool, "own", DatabaseWrapper)
+            pool = own.pool
+            pool.open()
+            return self.session(), own.pool is pool
+
         self.connection = self.new_connection(self.pool, wrapper_class=DatabaseWrapper)
         self.check_fork()
+        self.assertIs(run_in_fork(child)[1], True)
 
     def test_subclass_with_own_pools(self):
         class DatabaseWrapper(type(self.default)):

@@ -12,18 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-from backends.forking import (
-    TIMEOUT,
-    captured_logs,
-    forked,
-    in_thread,
-    receive,
-    run_in_fork,
-)
+from backends.forking import TIMEOUT, forked, receive, run_in_fork
+from backends.forking_helpers import captured_logs, in_thread
+from backends.forking_in_c import run_in_c_fork
 
 from django.db import (
     OperationalError,
     ProgrammingError,
+    close_old_connections,
     connection,
     connections,
     transaction,
@@ -61,6 +57,7 @@ class MemoryForkTests(TransactionTestCase):
         # Each process has its own copy.
         with in_thread(connection._thread_sharing_lock):
             self.assertEqual(run_in_fork(child), 2)
+        self.assertEqual(run_in_c_fork(child), 2)
         self.assertEqual(Square.objects.count(), 1)
 
     def test_names(self):
@@ -143,6 +140,18 @@ class FileForkTestsMixin:
 
     def test_query(self):
         self.assertIs(run_in_fork(self.used), False)
+        self.check_intact(1)
+
+    def test_fork_in_c(self):
+        def child():
+            close_old_connections()
+            return self.used()
+
+        self.assertIs(run_in_c_fork(child), False)
+        self.check_intact(1)
+
+    def test_fork_in_c_with_child_hook(self):
+        self.assertIs(run_in_c_fork(self.used, child_hook=True), False)
         self.check_intact(1)
 
     def test_parent_closes_first(self):
@@ -275,19 +284,6 @@ class FileForkTestsMixin:
             queried.result()
         self.check_intact(0)
 
-    def test_autocommit_off(self):
-        def child():
-            used = self.used()
-            transaction.rollback()
-            return used, self.count()
-
-        transaction.set_autocommit(False)
-        try:
-            self.assertEqual(run_in_fork(child), (False, 0))
-        finally:
-            transaction.set_autocommit(True)
-        self.check_intact(0)
-
     def test_autocommit_off_in_write_transaction(self):
         transaction.set_autocommit(False)
         try:
@@ -331,6 +327,7 @@ class FileForkTestsMixin:
 class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "delete"
     journal = "journal"
+    rows = "1"
 
     def test_log_that_cannot_be_kept(self):
         """Before Python 3.12, to close a connection may remove the log."""
@@ -352,6 +349,7 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
 class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "wal"
     journal = "wal"
+    rows = "10000"
 
     def rows_of_file(self):
         """Return the number of rows that another program reads."""

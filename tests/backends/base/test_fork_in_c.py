@@ -1,0 +1,172 @@
+import os
+import threading
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
+
+from backends.forking import TIMEOUT
+from backends.forking_helpers import run_script
+from backends.forking_in_c import run_in_c_fork
+from backends.forking_scripts import (
+    CONNECT,
+    ConnectionMixin,
+    ScriptForkTestsMixin,
+)
+
+from django.db import connection, connections, transaction
+from django.db.backends.base import base
+from django.test import TransactionTestCase, skipUnlessDBFeature
+
+from ..models import Square
+from . import test_fork
+
+# A hook that is registered before Django's opens a connection in the child.
+EARLY_HOOK_SCRIPT = f"""
+import os
+
+opened = []
+
+
+def open_connection():
+    connection.ensure_connection()
+    opened.append(connection.connection)
+
+
+os.register_at_fork(after_in_child=open_connection)
+{CONNECT}
+connection.ensure_connection()
+inherited = connection.connection
+if (pid := os.fork()) == 0:
+    end_in_time()
+    print(connection.connection is opened[0], opened[0] is inherited, flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+print(connection.is_usable())
+os._exit(0)
+"""
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
+class ForkInCDiscardTests(test_fork.DiscardTests):
+    """The same without an at-fork hook."""
+
+    fork = staticmethod(run_in_c_fork)
+
+    def test_noticed_once(self):
+        noticed, leave = [], threading.Event()
+
+        def discard_inherited():
+            noticed.append(threading.get_ident())
+            leave.wait(TIMEOUT)
+            base._pid = os.getpid()
+
+        with (
+            mock.patch.object(base, "_pid", -1),
+            mock.patch.object(base, "_discard_inherited", discard_inherited),
+            ThreadPoolExecutor(2) as executor,
+        ):
+            try:
+                first, second = (executor.submit(base._check_fork) for _ in range(2))
+                # Neither goes on before what was inherited is discarded.
+                for check in (first, second):
+                    with self.assertRaises(TimeoutError):
+                        check.result(timeout=0.1)
+            finally:
+                leave.set()
+            first.result()
+            second.result()
+        self.assertEqual(len(noticed), 1)
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
+@skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
+class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
+
+    def test_fork_in_c(self):
+        self.assertIs(run_in_c_fork(self.used), False)
+        self.assertIs(self.used(), True)
+
+    def test_fork_in_c_in_atomic(self):
+        with transaction.atomic():
+            Square.objects.create(root=1, square=1)
+            self.assertIs(run_in_c_fork(self.refused), True)
+            self.assertIs(self.used(), True)
+        connection.close()
+        self.assertEqual(self.roots(), [1])
+
+    def test_fork_in_c_connect(self):
+        wrapper = connection.copy()
+        self.addCleanup(wrapper.close)
+
+        def child():
+            wrapper.ensure_connection()
+            return self.used()
+
+        self.assertIs(run_in_c_fork(child), False)
+        self.assertIs(self.used(), True)
+
+    def test_fork_in_c_close(self):
+        def child():
+            # Also what a hook does that was registered before Django's.
+            connection.close()
+            connections.close_all()
+            return self.refused()
+
+        with transaction.atomic():
+            Square.objects.create(root=1, square=1)
+            self.assertIs(run_in_c_fork(child), True)
+            self.assertIs(self.used(), True)
+        connection.close()
+        self.assertEqual(self.roots(), [1])
+
+    def test_fork_in_c_with_child_hook(self):
+        self.assertIs(run_in_c_fork(self.used, child_hook=True), False)
+        self.assertIs(self.used(), True)
+
+    def test_fork_in_c_atomic_left(self):
+        block = transaction.atomic()
+
+        def child():
+            block.__exit__(None, None, None)
+            return self.used(), self.roots()
+
+        with block:
+            Square.objects.create(root=1, square=1)
+            self.assertEqual(run_in_c_fork(child), (False, []))
+            self.assertIs(self.used(), True)
+        connection.close()
+        self.assertEqual(self.roots(), [1])
+
+    def test_fork_in_c_rollback(self):
+        for func in (transaction.rollback, transaction.commit):
+            with self.subTest(func=func):
+                transaction.set_autocommit(False)
+                try:
+                    Square.objects.create(root=1, square=1)
+                    run_in_c_fork(func)
+                    self.assertEqual(self.roots(), [1])
+                finally:
+                    transaction.rollback()
+                    transaction.set_autocommit(True)
+                self.assertEqual(self.roots(), [])
+
+    def test_fork_in_c_health_check(self):
+        self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
+        connection.health_check_done = False
+
+        def child():
+            with mock.patch.object(
+                type(connections["default"]), "is_usable", is_usable
+            ):
+                return self.used(), checked
+
+        def is_usable(wrapper):
+            checked.append(wrapper.connection is self.inherited)
+            return True
+
+        checked = []
+        self.assertEqual(run_in_c_fork(child), (False, [False]))
+
+    def test_hook_before_ours(self):
+        settings = ScriptForkTestsMixin.script_settings(self)
+        self.assertEqual(run_script(EARLY_HOOK_SCRIPT, settings), "True False\nTrue\n")

@@ -1,0 +1,211 @@
+import contextlib
+import faulthandler
+import gc
+import io
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from unittest import mock
+
+from backends.forking import TIMEOUT
+
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+def end_in_time():
+    """Have this process show where it hangs and end after TIMEOUT."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    faulthandler.register(signal.SIGALRM, sys.__stderr__, chain=True)
+    signal.alarm(TIMEOUT)
+
+
+@contextlib.contextmanager
+def script(source, *args):
+    """
+    Start a Python script, and kill it on exit along with all that it forked.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", source, *args],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            # What it forked belongs to its session.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def run_script(source, *args):
+    """
+    Return the standard output of a Python script, which forks and whose
+    processes end as Python's do. Raise AssertionError if it doesn't end in
+    time or has any other output.
+    """
+    with script(source, *args) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=2 * TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"The script didn't end in {2 * TIMEOUT}s.") from None
+    if stderr:
+        raise AssertionError(f"The script's standard error:\n{stderr}")
+    return stdout
+
+
+@contextlib.contextmanager
+def in_thread(manager):
+    """Have another thread enter a context manager, and leave it on exit."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def run():
+        with manager:
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        if not entered.wait(TIMEOUT):
+            raise AssertionError(f"The thread didn't get there in {TIMEOUT}s.")
+        yield
+    finally:
+        leave.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def held(target, name):
+    """
+    Have the threads that call a method wait, after they called it, until exit.
+    Yield an event that is set when one of them does.
+    """
+    method = getattr(target, name)
+    reached, leave = threading.Event(), threading.Event()
+
+    def hold(*args, **kwargs):
+        result = method(*args, **kwargs)
+        reached.set()
+        leave.wait()
+        return result
+
+    with mock.patch.object(target, name, hold):
+        try:
+            yield reached
+        finally:
+            leave.set()
+
+
+@contextlib.contextmanager
+def captured_logs():
+    """
+    Yield a stream of what is logged about wrappers, in a forked process as
+    well, which has a copy of it.
+    """
+    # Those of other tests may be broken.
+    gc.collect()
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger = logging.getLogger("django.db.backends.base")
+    logger.addHandler(handler)
+    try:
+        yield stream
+    finally:
+        logger.removeHandler(handler)
+
+
+def wait_until(condition, seconds=TIMEOUT):
+    """Raise AssertionError if condition() isn't true within some seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"It wasn't the case within {seconds}s.")
+        time.sleep(0.01)
+
+
+def descriptor_of(connection):
+    """Return the descriptor of a driver's connection."""
+    # PyMySQL's has no fileno(), but its socket has.
+    return getattr(connection, "_sock", connection).fileno()
+
+
+def socket_of(connection):
+    """Return what identifies the socket of a driver's connection."""
+    return os.fstat(descriptor_of(connection)).st_ino
+
+
+class DriverConnection:
+    """A connection that logs off from the server when it's deallocated."""
+
+    deallocated = 0
+
+    def __del__(self):
+        DriverConnection.deallocated += 1
+
+
+class UnknownWrapper(BaseDatabaseWrapper):
+    """A third-party backend that knows nothing of fork()."""
+
+    client_class = mock.Mock
+    creation_class = mock.Mock
+    features_class = mock.Mock
+    introspection_class = mock.Mock
+    ops_class = mock.Mock
+
+    def __init__(self):
+        super().__init__({}, "fork")
+        self.connection = DriverConnection()
+
+
+class SocketConnection:
+    """A connection that says which socket it uses."""
+
+    def __init__(self):
+        self.socket, self.server = socket.socketpair()
+
+    def fileno(self):
+        return self.socket.fileno()
+
+    def close(self):
+        self.socket.close()
+        self.server.close()
+
+
+class SocketWrapper(UnknownWrapper):
+    def __init__(self):
+        super().__init__()
+        self.connection = None
+        self.settings_dict = {**connection.settings_dict, "CONN_MAX_AGE": None}
+
+    def get_connection_params(self):
+        return {}
+
+    def get_new_connection(self, conn_params):
+        return SocketConnection()
+
+    def init_connection_state(self):
+        pass
+
+    def _set_autocommit(self, autocommit):
+        pass
+
+
+def socket_wrapper(test, wrapper_class=SocketWrapper):
+    """Return a connected wrapper and its connection."""
+    wrapper = wrapper_class()
+    wrapper.connect()
+    test.addCleanup(wrapper.connection.close)
+    # The children of other tests may inherit it, too.
+    test.addCleanup(setattr, wrapper, "connection", None)
+    return wrapper, wrapper.connection

@@ -1,0 +1,109 @@
+import os
+import threading
+import time
+import unittest
+from unittest import mock
+
+from backends.forking import run_in_fork
+from backends.forking_in_c import run_in_c_fork
+
+from django.db import close_old_connections, connection
+from django.db.backends.base import base
+from django.test import TransactionTestCase
+
+from .test_fork import SessionMixin, is_psycopg3
+
+
+class ForkInCMixin(SessionMixin):
+    def test_fork_in_c(self):
+        before, session, after = self.fork_in_c(self.session)
+        self.assertDistinct(before, session)
+        self.assertEqual(after, before)
+
+    def test_fork_in_c_descriptors(self):
+        self.session()
+        self.check_descriptors(self.connection.connection, fork=run_in_c_fork)
+        self.session()
+
+    def test_fork_in_c_with_child_hook(self):
+        parent = self.session()
+        self.assertDistinct(parent, run_in_c_fork(self.session, child_hook=True))
+        self.assertEqual(self.session(), parent)
+
+    def test_fork_in_c_with_threads(self):
+        discard, discarding = base._discard_inherited, []
+
+        def discard_late():
+            # When another thread comes here, the first one is connected.
+            discarding.append(None)
+            time.sleep(0.1 * len(discarding))
+            discard()
+
+        def child():
+            with mock.patch.object(base, "_discard_inherited", discard_late):
+                return self.sessions_of_threads()
+
+        before, sessions, after = self.fork_in_c(child)
+        self.assertDistinct(before, *sessions)
+        self.assertEqual(after, before)
+
+    def fork_in_c(self, child):
+        """
+        Return the result of child() in a process that is forked in C by one
+        without threads, between the latter's session before and after that.
+        Python itself may crash when a process that has threads, such as other
+        tests leave, is forked in C and the child starts new ones.
+        """
+
+        def parent():
+            before = self.session()
+            if self.pool:
+                # It stays where wrappers look for it.
+                self.connection.pool.close()
+            self.assertEqual(threading.active_count(), 1)
+            return before, run_in_c_fork(child), self.session()
+
+        return run_in_fork(parent)
+
+
+@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
+@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
+class PersistentConnectionForkInCTests(ForkInCMixin, TransactionTestCase):
+    pass
+
+
+@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
+@unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
+@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
+class PoolForkInCTests(ForkInCMixin, TransactionTestCase):
+    pool = {"min_size": 1, "max_size": 8, "timeout": 5}
+
+    def test_pool_used_before_first_connection(self):
+        pooled = self.new_connection({**self.pool, "min_size": 0}, alias="pooled")
+
+        def child():
+            # Nothing is inherited from it but a pool without connections.
+            inherited_pool = pooled.pool
+            return run_in_fork(lambda: grandchild(inherited_pool))
+
+        def grandchild(inherited_pool):
+            pool = pooled.pool
+            self.session(pooled)
+            return pool is inherited_pool, pooled.pool is pool
+
+        self.assertEqual(run_in_fork(child), (False, True))
+
+    def test_fork_in_c_pool_used_first(self):
+        other = self.new_connection(self.pool, alias="pooled")
+
+        def child():
+            # It makes a pool before it notices the fork.
+            pool = other.pool
+            pool.open(wait=True, timeout=5)
+            close_old_connections()
+            sessions = self.session(), self.session(other)
+            return *sessions, other.pool is pool, pool.closed
+
+        before, (*sessions, same_pool, closed), _ = self.fork_in_c(child)
+        self.assertDistinct(before, *sessions)
+        self.assertEqual((same_pool, closed), (True, False))
