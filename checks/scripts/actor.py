@@ -186,8 +186,6 @@ def fork_in_c():
     if raw is not None:
         inherited.append(raw)
     called.clear()
-    # As servers that fork in C do at the beginning of each request.
-    close_old_connections()
     obey()
 
 

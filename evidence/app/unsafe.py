@@ -29,7 +29,7 @@ from django.db import (
 
 def _without_detail(error):
     # Whether it's in sending or in receiving depends on libpq.
-    return f"OperationalError: ...: {str(error).rpartition(': ')[2]}"
+    return f"OperationalError: ...: {str(error).splitlines()[0].rpartition(': ')[2]}"
 
 
 def query():

@@ -1,11 +1,12 @@
 import os
 import threading
 import unittest
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from backends.forking import TIMEOUT
-from backends.forking_helpers import run_script
+from backends.forking_helpers import UnknownWrapper, run_script
 from backends.forking_in_c import run_in_c_fork
 from backends.forking_scripts import (
     CONNECT,
@@ -51,6 +52,20 @@ class ForkInCDiscardTests(test_fork.DiscardTests):
     """The same without an at-fork hook."""
 
     fork = staticmethod(run_in_c_fork)
+
+    def test_reused_process_id(self):
+        """Another process with this id noticed a fork before this one."""
+        wrapper = UnknownWrapper()
+        with mock.patch.multiple(
+            base,
+            _noticed=os.getpid(),
+            _pid=-1,
+            _sockets={},
+            _inherited=[],
+            _wrappers=[weakref.ref(wrapper)],
+        ):
+            base._check_fork()
+        self.assertIsNone(wrapper.connection)
 
     def test_noticed_once(self):
         noticed, leave = [], threading.Event()
