@@ -8,12 +8,7 @@ import time
 
 from app.telling import ask
 
-from django.db import close_old_connections
-
-closing, tokens = os.environ["EVIDENCE_MULE"].split()
-for _ in range(int(tokens)):
-    if closing == "closing":
-        close_old_connections()
+for _ in range(int(os.environ["EVIDENCE_MULE"])):
     ask(1)
 # If it ended, uWSGI would start it again.
 time.sleep(60)

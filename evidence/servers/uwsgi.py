@@ -5,7 +5,7 @@ from pathlib import Path
 
 from checks.databases.serving import free_port
 from evidence import lifecycle
-from evidence.servers import SHOWN, Server
+from evidence.servers import Server
 from overlay.errors import OverlayError
 
 MULE = Path(__file__).parent.with_name("app") / "mule.py"
@@ -53,10 +53,10 @@ def _look_for_abort(trial):
         time.sleep(0.02)
 
 
-def _mules(trial, close):
+def _mules(trial):
     """Yield the Answers of mules, which ask for tokens themselves."""
     tokens = trial.tokens // lifecycle.WORKERS
-    environ = {**trial.environ, "EVIDENCE_MULE": f"{close} {tokens}"}
+    environ = {**trial.environ, "EVIDENCE_MULE": str(tokens)}
     trial = trial._replace(environ=environ)
     mules = [f"--mule={MULE}"] * lifecycle.WORKERS
     command = _command(trial, ("127.0.0.1", free_port()), *mules)
@@ -87,16 +87,5 @@ SERVERS = [
         lambda trial: _answers(trial, "--enable-threads", "--threads", 4),
         LAZY,
     ),
-    Server("uWSGI mule", PACKAGES, lambda trial: _mules(trial, "closing"), LAZY),
-    Server(
-        "uWSGI mule without close_old_connections()",
-        PACKAGES,
-        lambda trial: _mules(trial, "as-it-is"),
-        LAZY,
-        expected=SHOWN,
-        note=(
-            "Nothing tells Python of the fork, and a mule handles no requests: it has "
-            "to call close_old_connections(), or uWSGI needs py-call-uwsgi-fork-hooks."
-        ),
-    ),
+    Server("uWSGI mule", PACKAGES, _mules, LAZY),
 ]
