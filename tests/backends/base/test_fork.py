@@ -14,7 +14,6 @@ from backends.forking_helpers import (
     SocketWrapper,
     UnknownWrapper,
     captured_logs,
-    descriptor_of,
     in_thread,
     run_script,
     socket_wrapper,
@@ -24,8 +23,6 @@ from backends.forking_scripts import ConnectionMixin, ScriptForkTestsMixin
 
 from django.db import (
     DEFAULT_DB_ALIAS,
-    OperationalError,
-    close_old_connections,
     connection,
     connections,
     transaction,
@@ -394,20 +391,6 @@ class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTest
             self.assertEqual(Square.objects.count(), 1)
         self.assertIs(self.used(), True)
 
-    def test_durable(self):
-        block = transaction.atomic(durable=True)
-
-        def child():
-            msg = "A durable atomic block cannot be nested within another atomic block."
-            with self.assertRaisesMessage(RuntimeError, msg):
-                with transaction.atomic(durable=True):
-                    pass
-            block.__exit__(None, None, None)
-            with transaction.atomic(durable=True):
-                return self.used()
-
-        self.assertIs(self.check_in_atomic(child, block), False)
-
     def test_on_commit(self):
         called = []
         block = transaction.atomic()
@@ -422,32 +405,6 @@ class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTest
             transaction.on_commit(lambda: called.append(os.getpid()))
             self.assertEqual(run_in_fork(child), [])
         self.assertEqual(called, [os.getpid()])
-
-    def test_autocommit_setting(self):
-        self.reconnect(AUTOCOMMIT=False)
-
-        def child():
-            Square.objects.create(root=2, square=4)
-            return self.used(), transaction.get_autocommit()
-
-        Square.objects.create(root=1, square=1)
-        self.assertEqual(run_in_fork(child), (False, False))
-        transaction.commit()
-        self.assertIs(self.used(), True)
-        self.assertEqual(self.roots(), [1])
-
-    def test_health_check(self):
-        self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
-
-        def child():
-            return self.used(), connection.health_check_done
-
-        close_old_connections()
-        for done in [False, True]:
-            with self.subTest(done=done):
-                self.assertEqual(run_in_fork(child), (False, True))
-                self.assertIs(connection.health_check_done, done)
-                self.assertIs(self.used(), True)
 
     def test_thread_sharing(self):
         wrapper = connections[DEFAULT_DB_ALIAS]
@@ -524,24 +481,6 @@ class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTest
         # In a process that can be killed as the connection's could hang.
         self.assertEqual(run_in_fork(parent), (True, True))
         self.assertIs(self.used(), True)
-
-    def test_connection_lost(self):
-        self.reconnect()
-
-        def child(pipe):
-            pipe.recv()
-            pipe.send(self.used())
-
-        with forked(child) as (_, pipe):
-            fd = os.dup(descriptor_of(self.inherited))
-            with socket.socket(fileno=fd) as inherited:
-                inherited.shutdown(socket.SHUT_RDWR)
-            pipe.send("lost")
-            self.assertIs(receive(pipe), False)
-        with self.assertRaises(OperationalError):
-            self.used()
-        close_old_connections()
-        self.assertIs(self.used(), False)
 
     def check_iterator(self, child):
         Square.objects.bulk_create(Square(root=i, square=i) for i in range(100))

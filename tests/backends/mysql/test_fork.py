@@ -108,6 +108,3 @@ class ForkTests(TransactionTestCase):
 
     def test_sys_exit(self):
         self.check_exit("sys.exit(3)", 3)
-
-    def test_os_exit(self):
-        self.check_exit("connection.close(); os._exit(3)", 3)

@@ -1,5 +1,4 @@
 import contextlib
-import gc
 import os
 import threading
 import unittest
@@ -11,14 +10,11 @@ from backends.forking_helpers import (
     in_thread,
     run_script,
     socket_of,
-    wait_until,
 )
 from backends.forking_scripts import CONNECT, ScriptForkTestsMixin
 
 from django.db import (
     DEFAULT_DB_ALIAS,
-    OperationalError,
-    ProgrammingError,
     close_old_connections,
     connection,
     connections,
@@ -201,31 +197,6 @@ class ForkTestsMixin(SessionMixin, ScriptForkTestsMixin):
         self.assertNotEqual(child_session, session)
         self.assertIs(same_pool, not self.pool)
 
-    def test_atomic(self):
-        def child():
-            msg = "Cannot open a new connection in an atomic block."
-            with self.assertRaisesMessage(ProgrammingError, msg):
-                self.session()
-            return "refused"
-
-        self.assertEqual(self.check_in_atomic(child), "refused")
-
-    def test_atomic_left(self):
-        block = transaction.atomic()
-
-        def child():
-            block.__exit__(None, None, None)
-            return self.session(), self.count()
-
-        with block:
-            self.insert()
-            parent = self.session()
-            child_session, count = run_in_fork(child)
-            self.assertDistinct(parent, child_session)
-            self.assertEqual(count, 0)
-            self.assertEqual(self.session(), parent)
-        self.assertEqual(self.count(self.default), 1)
-
     def check_close(self, close):
         def child():
             close()
@@ -236,12 +207,6 @@ class ForkTestsMixin(SessionMixin, ScriptForkTestsMixin):
     def test_close(self):
         self.check_close(self.connection.close)
 
-    def test_close_all(self):
-        self.check_close(connections.close_all)
-
-    def test_close_old_connections(self):
-        self.check_close(close_old_connections)
-
     def check_exit(self, statement):
         output = run_script(EXIT_SCRIPT, self.script_settings(), statement)
         refused, parent = output.splitlines()
@@ -250,11 +215,8 @@ class ForkTestsMixin(SessionMixin, ScriptForkTestsMixin):
         self.assertEqual(same_session, "True")
         return os.waitstatus_to_exitcode(int(status))
 
-    def test_os_exit(self):
-        self.assertEqual(self.check_exit("os._exit(3)"), 3)
-
-    def test_sigterm(self):
-        self.assertEqual(self.check_exit("signal.raise_signal(15)"), -15)
+    def test_sys_exit(self):
+        self.assertEqual(self.check_exit("sys.exit(3)"), 3)
 
     def test_search_path_of_subclass(self):
         class DatabaseWrapper(type(self.default)):
@@ -303,21 +265,6 @@ class ForkTestsMixin(SessionMixin, ScriptForkTestsMixin):
             self.check_descriptors(*inherited)
         self.assertEqual(sessions["thread"], sessions["thread later"])
 
-    def test_fork_from_thread(self):
-        def fork_in_thread():
-            wrapper = self.connection.copy()
-            try:
-                parent = self.session(wrapper)
-                child = run_in_fork(lambda: self.session(wrapper))
-                return parent, child, self.session(wrapper)
-            finally:
-                wrapper.close()
-
-        with ThreadPoolExecutor(1) as executor:
-            parent, child, later = executor.submit(fork_in_thread).result()
-        self.assertDistinct(parent, child)
-        self.assertEqual(later, parent)
-
     def test_descriptors(self):
         self.session()
         self.check_descriptors(self.connection.connection)
@@ -342,6 +289,8 @@ class ForkTestsMixin(SessionMixin, ScriptForkTestsMixin):
         def child():
             with self.assertRaises(self.connection.Database.Error):
                 raw.cursor().execute("SELECT 1")
+            # It doesn't go on failing, as a loop that reconnects would spin.
+            self.assertNotEqual(raw.closed, 0)
             return self.session()
 
         parent = self.session()
@@ -368,26 +317,6 @@ class ForkTestsMixin(SessionMixin, ScriptForkTestsMixin):
         self.assertEqual(status, 3)
         self.assertEqual(session, later)
 
-    def test_sessions_terminated(self):
-        def child(pipe):
-            pipe.recv()
-            pipe.send(self.session())
-
-        parent = self.session()
-        with forked(child) as (_, pipe), self.default.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND application_name = 'fork'"
-            )
-            pipe.send("terminated")
-            self.assertNotEqual(receive(pipe), parent)
-        with self.assertRaises(OperationalError):
-            self.session()
-        # The pool logs that it discards the connection.
-        with self.assertLogs("psycopg.pool") if self.pool else contextlib.nullcontext():
-            close_old_connections()
-            self.assertNotEqual(self.session(), parent)
-
 
 @unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
@@ -405,36 +334,6 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         super().setUp()
         # Nothing else goes on in the pool's threads during fork().
         self.connection.pool.open(wait=True)
-
-    def check_lock_held(self, lock):
-        self.session()
-        self.connection.close()
-        inherited_pool = self.connection.pool
-
-        def child():
-            session = self.session()
-            # Nothing waits for the lock when the pool is destroyed, either.
-            nonlocal inherited_pool
-            inherited_pool = None
-            gc.collect()
-            return session
-
-        parent = self.session()
-        with in_thread(lock(inherited_pool)):
-            self.assertDistinct(parent, run_in_fork(child))
-        self.assertEqual(self.session(), parent)
-
-    def test_pool_lock_held(self):
-        self.check_lock_held(lambda pool: pool._lock)
-
-    def test_scheduler_lock_held(self):
-        self.check_lock_held(lambda pool: pool._sched._lock)
-
-    def test_scheduler_event_lock_held(self):
-        self.check_lock_held(lambda pool: pool._sched._event._cond)
-
-    def test_tasks_lock_held(self):
-        self.check_lock_held(lambda pool: pool._tasks.mutex)
 
     def test_pool_being_opened(self):
         self.connection = self.new_connection(self.pool, alias="opened")
@@ -456,32 +355,6 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
             self.check_fork()
             self.assertIs(connection.done(), False)
         pool.putconn(connection.result())
-
-    def test_pool_full(self):
-        self.connection = self.new_connection({**self.pool, "max_size": 1}, "full")
-        parent = self.session()
-        pool = self.connection.pool
-        raw = self.connection.connection
-
-        def child():
-            session = self.session()
-            return session, self.connection.pool.get_stats()["requests_waiting"]
-
-        with ThreadPoolExecutor(1) as executor:
-            connection = executor.submit(pool.getconn)
-            wait_until(lambda: pool.get_stats()["requests_waiting"])
-            child_session, waiting = run_in_fork(child)
-            self.assertDistinct(parent, child_session)
-            self.assertEqual(waiting, 0)
-            self.assertEqual(self.session(), parent)
-            self.connection.close()
-            self.assertIs(connection.result(), raw)
-        pool.putconn(raw)
-
-    def test_health_checks(self):
-        self.connection = self.new_connection(self.pool, "checked")
-        self.connection.settings_dict["CONN_HEALTH_CHECKS"] = True
-        self.check_fork()
 
     def test_several_aliases(self):
         wrappers = [
@@ -544,20 +417,6 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         self.default.close()
         self.check_descriptors(*idle)
         self.session()
-
-    def test_unused_pool(self):
-        # It isn't open yet when the process is forked.
-        self.connection = self.connection.copy(alias="unused")
-        self.addCleanup(self.connection.close_pool)
-        self.addCleanup(self.connection.close)
-        self.assertIs(self.connection.pool.closed, True)
-
-        def child():
-            return self.session(), self.connection.get_autocommit()
-
-        child_session, autocommit = run_in_fork(child)
-        self.assertNotEqual(child_session, self.session())
-        self.assertIs(autocommit, True)
 
     def test_subclass_with_pool_property(self):
         from psycopg_pool import ConnectionPool
