@@ -16,6 +16,9 @@ from overlay.errors import OverlayError
 # In seconds, besides those for the forks: to start, and for what hangs to end.
 START, END = 20, 40
 
+# Of fewer forks, what the parent has more with each says nothing.
+FEWEST = 100
+
 # What each fork may leave in the parent, which opens and closes connections
 # meanwhile: less than one, and than the buffers of one.
 MOST_DESCRIPTORS, MOST_MEMORY = 0.05, 16384
@@ -104,8 +107,10 @@ class Outcome(NamedTuple):
             self.ended == storm.forks
             and not any(getattr(self, name) for name in BAD)
             and not self.errors
-            and self.descriptors < MOST_DESCRIPTORS
-            and self.memory < MOST_MEMORY
+            and (
+                storm.forks < FEWEST
+                or (self.descriptors < MOST_DESCRIPTORS and self.memory < MOST_MEMORY)
+            )
         )
 
 
@@ -285,11 +290,15 @@ def report(storm, outcome):
         f"{sum(outcome.errors.values())} errors of the parent, {outcome.lost} rows "
         f"lost, {outcome.strange} rows too many, {outcome.left} sessions left on the "
         f"server, {outcome.printed} lines printed.",
-        f"With each fork of the second half, the parent had {outcome.descriptors:+} "
-        f"descriptors (less than {MOST_DESCRIPTORS} is right) and "
-        f"{outcome.memory:+.0f} bytes of memory (less than {MOST_MEMORY}).",
         *(f"{number} x {error}" for error, number in outcome.errors.items()),
     ]
+    if storm.forks >= FEWEST:
+        lines.append(
+            "With each fork of the second half, the parent had "
+            f"{outcome.descriptors:+} descriptors (less than {MOST_DESCRIPTORS} is "
+            f"right) and {outcome.memory:+.0f} bytes of memory (less than "
+            f"{MOST_MEMORY})."
+        )
     if not outcome.intact(storm) and outcome.log:
         lines += ["The end of its output:", *outcome.log.splitlines()[-40:]]
     return lines

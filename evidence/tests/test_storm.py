@@ -149,6 +149,13 @@ def test_time_that_is_too_short(stormed):
     assert not outcome.intact(wanted)
 
 
+def test_few_forks_say_nothing_of_what_each_leaves():
+    few = storm.Storm(forks=10)
+    outcome = GOOD._replace(ended=10, descriptors=0.2)
+    assert outcome.intact(few)
+    assert "descriptors" not in "".join(storm.report(few, outcome))
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
@@ -175,6 +182,7 @@ def test_status_and_report(monkeypatch, capsys, tmp_path, changes, words):
 
     monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
     monkeypatch.setattr(storm, "outcome", outcome)
+    monkeypatch.setattr(storm, "FEWEST", 6)
     options = ["--stock", "--pool", "--driver=psycopg-c", "--dev"]
     status = command.main(
         ["storm", "--forks=6", "--seed=7", *options, f"--json={file}"]
