@@ -3,7 +3,7 @@
 from evidence.cases import OWN, PARENTS, Case
 
 CLOSED = "OperationalError: the connection is closed"
-CLOSED = "OperationalError: ...: server closed the connection unexpectedly"
+PEER_CLOSED = "OperationalError: ...: server closed the connection unexpectedly"
 
 CASES = [
     Case("query", "ask the database", PARENTS, OWN),
@@ -35,7 +35,7 @@ CASES = [
         "driver_connection",
         "use a driver's connection that was kept",
         PARENTS,
-        CLOSED,
+        PEER_CLOSED,
     ),
     Case(
         "wrappers_connection",
@@ -53,7 +53,7 @@ CASES = [
         "other_pool",
         "use a backend with a pool of its own that the parent returned a connection to",
         PARENTS,
-        CLOSED,
+        PEER_CLOSED,
     ),
     Case(
         "drop_database",
