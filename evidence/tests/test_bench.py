@@ -62,7 +62,7 @@ def test_faults():
             {"calls": 1.03},
             [f"{name}: 1.030 of stock's" for name in costs.SHORT_CALLS],
         ),
-        ({"none": 33}, ["a fork without connections: 33 page faults more, not 20"]),
+        ({"none": 43}, ["a fork without connections: 43 page faults more, not 30"]),
         (
             {"each": 7},
             [f"each connection, {kind}: 7.0 page faults more" for kind in bench.KINDS],
