@@ -42,7 +42,7 @@ if (pid := os.fork()) == 0:
     print(connection.connection is opened[0], opened[0] is inherited, flush=True)
     os._exit(0)
 os.waitpid(pid, 0)
-print(connection.is_usable())
+print(connection.is_usable(), flush=True)
 os._exit(0)
 """
 
