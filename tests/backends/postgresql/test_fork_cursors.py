@@ -52,6 +52,21 @@ class ServerSideCursorMixin(SessionMixin):
             self.connection.close()
             self.assertEqual(run_in_fork(child), (None, ""))
 
+    def test_server_side_cursor_used_before_descriptor_was_closed(self):
+        def daemon():
+            with self.connection.chunked_cursor() as cursor:
+                cursor.execute("SELECT 1")
+            # As a daemon does with all that it has.
+            os.close(self.connection.connection.fileno())
+            # Nothing else takes the descriptor.
+            if (pid := os.fork()) == 0:
+                discarded = self.connection.connection is None
+                os._exit(3 if discarded and not logs.getvalue() else 4)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        with captured_logs() as logs:
+            self.assertEqual(run_in_fork(daemon), 3)
+
     def test_server_side_cursor_of_another_thread(self):
         @contextlib.contextmanager
         def opened():
