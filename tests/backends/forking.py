@@ -1,10 +1,19 @@
 import contextlib
+import faulthandler
 import multiprocessing
 import signal
+import sys
 import warnings
 
 # How many seconds a process or a thread has for what a test asks of it.
 TIMEOUT = 60
+
+
+def end_in_time():
+    """Have this process show where it hangs and end after TIMEOUT."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    faulthandler.register(signal.SIGALRM, sys.__stderr__, chain=True)
+    signal.alarm(TIMEOUT)
 
 
 @contextlib.contextmanager
@@ -17,9 +26,7 @@ def forked(func):
     pipe, child_pipe = context.Pipe()
 
     def child():
-        # End where it hangs.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(TIMEOUT)
+        end_in_time()
         func(child_pipe)
 
     process = context.Process(target=child)

@@ -1,5 +1,4 @@
 import contextlib
-import faulthandler
 import gc
 import io
 import logging
@@ -16,13 +15,6 @@ from backends.forking import TIMEOUT
 
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-
-
-def end_in_time():
-    """Have this process show where it hangs and end after TIMEOUT."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    faulthandler.register(signal.SIGALRM, sys.__stderr__, chain=True)
-    signal.alarm(TIMEOUT)
 
 
 @contextlib.contextmanager

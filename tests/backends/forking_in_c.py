@@ -5,8 +5,7 @@ import os
 import signal
 import traceback
 
-from backends.forking import receive
-from backends.forking_helpers import end_in_time
+from backends.forking import end_in_time, receive
 
 
 def run_in_c_fork(func, child_hook=False):

@@ -17,7 +17,7 @@ CONNECT = """
 import json, os, signal, sys, threading, warnings
 
 import django
-from backends.forking_helpers import end_in_time
+from backends.forking import end_in_time
 from django.db import ProgrammingError, connection, transaction
 
 django.setup()

@@ -75,7 +75,6 @@ class IndependentWrapper(SocketWrapper):
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 class WrapperForkTests(SimpleTestCase):
-
     def test_unknown_driver(self):
         wrapper = UnknownWrapper()
 
@@ -290,7 +289,6 @@ class DiscardTests(SimpleTestCase):
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 @skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
 class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTestCase):
-
     def test_query(self):
         self.assertIs(run_in_fork(self.used), False)
         self.assertIs(self.used(), True)

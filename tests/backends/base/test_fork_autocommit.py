@@ -22,7 +22,6 @@ from ..models import Square
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 @skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
 class AutocommitForkTests(ConnectionMixin, TransactionTestCase):
-
     def test_on_commit_autocommit_off(self):
         called = []
 

@@ -96,7 +96,6 @@ class ForkInCDiscardTests(test_fork.DiscardTests):
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 @skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
 class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
-
     def test_fork_in_c(self):
         self.assertIs(run_in_c_fork(self.used), False)
         self.assertIs(self.used(), True)

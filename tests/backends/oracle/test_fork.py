@@ -12,7 +12,7 @@ import ctypes, gc, os, sys
 from unittest import mock
 
 from django.conf import settings
-from backends.forking_helpers import end_in_time
+from backends.forking import end_in_time
 
 
 class Inherited:
