@@ -1,11 +1,8 @@
 import os
-import threading
 import unittest
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-from backends.forking import TIMEOUT
 from backends.forking_helpers import UnknownWrapper, run_script
 from backends.forking_in_c import run_in_c_fork
 from backends.forking_scripts import (
@@ -67,31 +64,6 @@ class ForkInCDiscardTests(test_fork.DiscardTests):
             base._check_fork()
         self.assertIsNone(wrapper.connection)
 
-    def test_noticed_once(self):
-        noticed, leave = [], threading.Event()
-
-        def discard_inherited():
-            noticed.append(threading.get_ident())
-            leave.wait(TIMEOUT)
-            base._pid = os.getpid()
-
-        with (
-            mock.patch.object(base, "_pid", -1),
-            mock.patch.object(base, "_discard_inherited", discard_inherited),
-            ThreadPoolExecutor(2) as executor,
-        ):
-            try:
-                first, second = (executor.submit(base._check_fork) for _ in range(2))
-                # Neither goes on before what was inherited is discarded.
-                for check in (first, second):
-                    with self.assertRaises(TimeoutError):
-                        check.result(timeout=0.1)
-            finally:
-                leave.set()
-            first.result()
-            second.result()
-        self.assertEqual(len(noticed), 1)
-
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 @skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
@@ -107,17 +79,6 @@ class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
             self.assertIs(self.used(), True)
         connection.close()
         self.assertEqual(self.roots(), [1])
-
-    def test_fork_in_c_connect(self):
-        wrapper = connection.copy()
-        self.addCleanup(wrapper.close)
-
-        def child():
-            wrapper.ensure_connection()
-            return self.used()
-
-        self.assertIs(run_in_c_fork(child), False)
-        self.assertIs(self.used(), True)
 
     def test_fork_in_c_close(self):
         def child():

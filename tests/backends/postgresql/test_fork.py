@@ -8,10 +8,9 @@ from backends.forking import TIMEOUT, forked, receive, run_in_fork
 from backends.forking_helpers import (
     held,
     in_thread,
-    run_script,
     socket_of,
 )
-from backends.forking_scripts import CONNECT, ScriptForkTestsMixin
+from backends.forking_scripts import ScriptForkTestsMixin
 
 from django.db import (
     DEFAULT_DB_ALIAS,
@@ -26,43 +25,6 @@ try:
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 except ImportError:
     is_psycopg3 = False
-
-# Fork within a transaction, after another thread has maybe taken one of the
-# pool's locks, and leave the child in the way that's given.
-EXIT_SCRIPT = f"""
-{CONNECT}
-def session():
-    return connection.connection.info.backend_pid
-
-
-def hold(lock):
-    with lock:
-        held.set()
-        threading.Event().wait()
-
-
-with transaction.atomic(), connection.cursor() as cursor:
-    cursor.execute("SELECT 1")
-    parent_session = session()
-    if connection.pool:
-        held = threading.Event()
-        threading.Thread(
-            target=hold, args=[connection.pool._sched._lock], daemon=True
-        ).start()
-        held.wait()
-    if (pid := os.fork()) == 0:
-        end_in_time()
-        sys.stderr = open(os.devnull, "w")
-        try:
-            connection.cursor()
-        except ProgrammingError as e:
-            print(e, flush=True)
-        exec(sys.argv[2])
-    _, status = os.waitpid(pid, 0)
-    cursor.execute("SELECT 2")
-    print(status, session() == parent_session, flush=True)
-os._exit(0)
-"""
 
 
 class SessionMixin:
@@ -207,46 +169,6 @@ class ForkTestsMixin(SessionMixin, ScriptForkTestsMixin):
     def test_close(self):
         self.check_close(self.connection.close)
 
-    def check_exit(self, statement):
-        output = run_script(EXIT_SCRIPT, self.script_settings(), statement)
-        refused, parent = output.splitlines()
-        self.assertEqual(refused, "Cannot open a new connection in an atomic block.")
-        status, same_session = parent.split()
-        self.assertEqual(same_session, "True")
-        return os.waitstatus_to_exitcode(int(status))
-
-    def test_sys_exit(self):
-        self.assertEqual(self.check_exit("sys.exit(3)"), 3)
-
-    def test_search_path_of_subclass(self):
-        class DatabaseWrapper(type(self.default)):
-            """Set the search path once for each session, as for tenants."""
-
-            schema = None
-
-            def _cursor(self, name=None):
-                cursor = super()._cursor(name)
-                if self.schema is None:
-                    cursor.execute("SET search_path = fork")
-                    self.schema = "fork"
-                return cursor
-
-            def close(self):
-                super().close()
-                self.schema = None
-
-        def schema():
-            with self.connection.cursor() as cursor:
-                cursor.execute("SHOW search_path")
-                return cursor.fetchone()
-
-        self.connection = self.new_connection(self.pool, wrapper_class=DatabaseWrapper)
-        self.assertEqual(schema(), ("fork",))
-        parent = self.session()
-        child, child_schema = run_in_fork(lambda: (self.session(), schema()))
-        self.assertDistinct(parent, child)
-        self.assertEqual(child_schema, ("fork",))
-
     def test_thread(self):
         @contextlib.contextmanager
         def opened():
@@ -335,17 +257,6 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         # Nothing else goes on in the pool's threads during fork().
         self.connection.pool.open(wait=True)
 
-    def test_pool_being_opened(self):
-        self.connection = self.new_connection(self.pool, alias="opened")
-        pool = self.connection.pool
-        with ThreadPoolExecutor(1) as executor, held(pool, "_open") as opening:
-            opened = executor.submit(pool.open)
-            self.assertIs(opening.wait(TIMEOUT), True)
-            child = run_in_fork(self.session)
-            self.assertIs(opened.done(), False)
-        self.assertNotEqual(self.session(), child)
-        self.assertIs(self.connection.pool, pool)
-
     def test_pool_growing(self):
         pool = self.connection.pool
         self.session()
@@ -385,19 +296,6 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         # No more than the one pool's were opened.
         self.assertEqual(opened, 8)
         self.assertIs(same_pool, False)
-
-    def test_inherited_pool_closed(self):
-        pool = self.connection.pool
-        self.session()
-
-        def child():
-            try:
-                pool.getconn()
-            except Exception as e:
-                return type(e).__name__
-
-        self.assertEqual(run_in_fork(child), "PoolClosed")
-        self.assertIs(pool.closed, False)
 
     def test_close_pool(self):
         self.check_close(self.connection.close_pool)

@@ -15,21 +15,6 @@ from .test_fork import SessionMixin, is_psycopg3
 
 
 class ForkInCMixin(SessionMixin):
-    def test_fork_in_c(self):
-        before, session, after = self.fork_in_c(self.session)
-        self.assertDistinct(before, session)
-        self.assertEqual(after, before)
-
-    def test_fork_in_c_descriptors(self):
-        self.session()
-        self.check_descriptors(self.connection.connection, fork=run_in_c_fork)
-        self.session()
-
-    def test_fork_in_c_with_child_hook(self):
-        parent = self.session()
-        self.assertDistinct(parent, run_in_c_fork(self.session, child_hook=True))
-        self.assertEqual(self.session(), parent)
-
     def test_fork_in_c_with_threads(self):
         discard, discarding = base._discard_inherited, []
 
