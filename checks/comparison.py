@@ -5,7 +5,7 @@ import os
 import re
 from typing import NamedTuple
 
-from overlay.errors import OverlayError
+from overlay import OverlayError
 
 # What can come of a test, from the best to the worst.
 OUTCOMES = (

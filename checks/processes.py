@@ -9,8 +9,8 @@ import uuid
 
 import psutil
 
-from overlay.errors import OverlayError
-from overlay.interrupts import uninterrupted
+from checks.interrupts import uninterrupted
+from overlay import OverlayError
 
 # How long, in seconds, an interrupted process has to come to an end itself.
 GRACE = 3

@@ -1,7 +1,5 @@
 """The packages that runs are made with, in the versions they were tried in."""
 
-from overlay import environment
-
 PSYCOPG = ["psycopg[binary]==3.3.9", "psycopg-pool==3.3.3"]
 
 # Each by itself, since Django takes psycopg 3, and PyMySQL some modules of
@@ -49,12 +47,13 @@ DJANGO_TESTS = [
 RUNTESTS = [
     *DATABASE,
     *DJANGO_TESTS,
-    *environment.TESTS,
+    "pytest>=8",
+    "pytest-xdist>=3,<4",
+    # A backend without pip, and whether it is like pip's.
+    "setuptools>=83",
     *REPORT,
-    # For checks.model.
-    "hypothesis==6.170.17",
     # For the tests of the report, in Chromium.
     "selenium==4.51.0",
 ]
 
-EVIDENCE = [*DATABASE, *environment.TOOLS, *REPORT]
+EVIDENCE = [*DATABASE, *REPORT]

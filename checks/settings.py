@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 
 from checks import requirements
-from overlay import BUILD, environment
-from overlay.errors import OverlayError
+from overlay import BUILD, OverlayError, environment
 
 # psycopg 3 in its implementations, which have pools, and psycopg 2; both also
 # as old as Django takes them.

@@ -10,9 +10,7 @@ import tomllib
 
 from checks import requirements
 from checks.comparison import MISSING, written
-from overlay import BUILD, ROOT, environment
-from overlay.console import run, say
-from overlay.errors import OverlayError
+from overlay import BUILD, ROOT, OverlayError, environment, run, say
 
 # What is tested with which database, so that no test is skipped.
 LABELS = {

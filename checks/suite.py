@@ -12,11 +12,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from checks import requirements, settings
+from checks import interrupts, requirements, settings
 from checks.comparison import LOST, MISSING, OUTCOMES, differences, settle, written
-from overlay import BUILD, console, environment, interrupts
-from overlay.console import say
-from overlay.errors import OverlayError
+from overlay import BUILD, OverlayError, environment, run, say
 from overlay.releases import usable
 
 DIRECTORY = BUILD / "suite"
@@ -33,7 +31,7 @@ FAILED_IMPORT = "unittest.loader._FailedTest."
 
 def main(arguments=None):
     """Compare the tests that `arguments` name, and return the exit status."""
-    return console.run("suite", _run, _parser().parse_args(arguments))
+    return run("suite", _run, _parser().parse_args(arguments))
 
 
 def _parser():

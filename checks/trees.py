@@ -8,37 +8,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-from overlay import BUILD, ROOT, checkout, environment, manifest
-from overlay.console import say
-from overlay.errors import OverlayError
+from overlay import BUILD, ROOT, OverlayError, checkout, environment, say
+from overlay.commits import commits, paths
 
 
 @contextlib.contextmanager
-def tree(version, stock=False, commits=None, root=ROOT, build=BUILD):
+def tree(version, stock=False):
     """
-    Yield the path of a checkout of Django `version` with the fork as it is in
-    `root` now: with `stock`, with its tests alone; with `commits`, a number,
-    with the first so many commits.
-
-    Raise OverlayError where it can't be made, or hasn't so many commits.
+    Yield the path of a checkout of Django `version`: with our commits as they
+    are in this repository now or, with `stock`, with their tests alone.
     """
-    changes = manifest.changes(version, root)
-    if commits is not None and not 0 < commits <= len(changes):
-        raise OverlayError(
-            f"The fork of Django {version} has {len(changes)} commits: name a number "
-            f"from 1 to {len(changes)} instead of {commits}."
-        )
-    changes = changes[:commits]
-    if stock:
-        changes = manifest.within("tests/", changes)
+    changes = [each.within("tests/") if stock else each for each in commits()]
+    name = f"stock-{version}" if stock else version
 
     def make(path):
-        checkout.checkout(path, version, root, changes)
+        checkout.checkout(path, version, changes)
 
-    name = f"stock-{version}" if stock else version
-    if commits:
-        name += f"-{commits}"
-    with _kept(build / "tests" / name, root, make) as path:
+    with _kept(BUILD / "tests" / name, make) as path:
         yield path
 
 
@@ -50,7 +36,7 @@ def wheel(version):
     """
 
     def make(path):
-        say(f"Building the fork of Django {version} with pip ...")
+        say(f"Building the patched Django {version} with pip ...")
         with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as beside:
             build = environment.pip(
                 sys.executable,
@@ -59,34 +45,31 @@ def wheel(version):
                 *("--config-settings", f"django={version}", str(ROOT)),
             )
             if build.returncode:
-                raise OverlayError(f"pip can't build the fork: {_reason(build.stdout)}")
+                raise OverlayError(f"pip can't build it: {_reason(build.stdout)}")
             Path(beside, "made").rename(path)
 
-    with _kept(BUILD / "wheels" / version, ROOT, make) as path:
+    with _kept(BUILD / "wheels" / version, make) as path:
         yield next(path.glob("*.whl"))
 
 
-def fingerprint(root):
-    """Return a short digest of all that makes the fork in `root`."""
-    changes = manifest.changes(root=root)
-    names = [name for change in changes for name in change.paths.values()]
-    files = [manifest.source(name, root)[0] for name in names]
-    files += [root / manifest.NAME, *(root / "overlay").glob("*.py")]
+def fingerprint():
+    """Return a short digest of all that makes the patched Django."""
+    files = [*paths(), *(ROOT / "overlay").glob("*.py")]
+    files += [ROOT / path for commit in commits() for path in commit.added]
     digest = hashlib.sha256()
     for file in sorted(files):
-        name, content = file.relative_to(root), file.read_bytes()
-        digest.update(b"%b %d\n%b" % (bytes(name), len(content), content))
+        digest.update(b"%b %b\n" % (bytes(file.relative_to(ROOT)), file.read_bytes()))
     return digest.hexdigest()[:12]
 
 
 @contextlib.contextmanager
-def _kept(directory, root, make):
+def _kept(directory, make):
     """
-    Yield the path in `directory` for the fork as it is in `root` now, made
-    with `make` if it is missing. Those of other states are removed, unless
-    they are in use.
+    Yield the path in `directory` for the patched Django as it is here now,
+    made with `make` if it is missing. Those of other states are removed,
+    unless they are in use.
     """
-    path = directory / fingerprint(root)
+    path = directory / fingerprint()
     with contextlib.ExitStack() as stack:
         try:
             directory.mkdir(parents=True, exist_ok=True)

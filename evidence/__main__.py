@@ -15,7 +15,8 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from checks import requirements, settings  # noqa: E402
-from overlay import console, environment, files  # noqa: E402
+from evidence import files  # noqa: E402
+from overlay import environment, run  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
 # In seconds, for all of it, and what is left for the set-ups at least where
@@ -40,7 +41,7 @@ STARTED = "EVIDENCE_STARTED"
 
 def main(arguments=None):
     """Run what `arguments` ask for, and return the exit status."""
-    return console.run("evidence", _run, _options(arguments))
+    return run("evidence", _run, _options(arguments))
 
 
 def _options(arguments):
@@ -51,6 +52,17 @@ def _options(arguments):
         if getattr(options, name) not in (None, False, []):
             parser.error(f"--{name} is not for {options.what}.")
     return options
+
+
+def _up_to(most):
+    def number(text):
+        if not text.isdecimal() or not 0 < int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number from 1 to {most}"
+            )
+        return int(text)
+
+    return number
 
 
 def _parser():
@@ -119,9 +131,7 @@ def _parser():
             "what the threads' dice start from (default: another one each time)",
         ),
     ):
-        group.add_argument(
-            f"--{name}", metavar="N", type=console.up_to(most), help=text
-        )
+        group.add_argument(f"--{name}", metavar="N", type=_up_to(most), help=text)
     kinds = group.add_mutually_exclusive_group()
     kinds.add_argument("--pool", action="store_true", help="with a pool only")
     kinds.add_argument(
@@ -168,8 +178,8 @@ def _run(options):
         return _measured(options, version)
     from rich.console import Console
 
+    from checks.interrupts import unwinding
     from evidence import facts, page, report, series, tables
-    from overlay.interrupts import unwinding
 
     quick = options.what == "quick"
     servers = series.chosen(options.only, quick)
@@ -204,8 +214,8 @@ def _run(options):
 
 
 def _cases(name, version):
+    from checks.interrupts import unwinding
     from evidence import cases
-    from overlay.interrupts import unwinding
 
     listed = importlib.import_module(f"evidence.{name}").CASES
     with unwinding():
@@ -216,8 +226,8 @@ def _cases(name, version):
 
 
 def _measured(options, version):
+    from checks.interrupts import unwinding
     from evidence import bench, costs, facts, gains, report
-    from overlay.interrupts import unwinding
 
     command, machine = f"python3 evidence {options.what}", facts.machine()
     made, tables = {
@@ -243,8 +253,8 @@ def _measured(options, version):
 
 
 def _storm(options, version):
+    from checks.interrupts import unwinding
     from evidence import facts, report, storm, trial
-    from overlay.interrupts import unwinding
 
     given = {name: getattr(options, name) for name in NUMBERS}
     given["seed"] = given["seed"] or random.randrange(1, 1_000_000)

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from checks.databases import postgresql
 from evidence import facts, series, trial
-from overlay import BUILD, patches
-from overlay.console import say
-from overlay.errors import OverlayError
+from overlay import BUILD, OverlayError, releases, say
+from overlay.commits import made as made_of
+from overlay.commits import parse, write
 
 # What the ticket's discussion had: os.getpid() in the property, and a hook
 # that clears the dictionary. Neither discards what is checked out.
@@ -146,11 +146,8 @@ def _trees(made, variants, depth=0):
                 shutil.copytree(source / package, tree / package, copy_function=os.link)
             if variant not in OURS:
                 patch = (ALTERNATIVES / f"{variant}.patch").read_text()
-                path = tree / patches.parse(patch)[0]
-                text = patches.apply(patch, path.read_text(), "stock")
-                # Not to write to what it is a link of.
-                path.unlink()
-                path.write_text(text)
+                # In place of the link.
+                write(tree, made_of(parse(patch), tree, releases.NEWEST))
         yield trees
 
 

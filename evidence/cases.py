@@ -9,8 +9,7 @@ from typing import NamedTuple
 from checks.databases import postgresql
 from checks.databases.redis import redis
 from evidence import lifecycle, series, trial
-from overlay.console import say
-from overlay.errors import OverlayError
+from overlay import OverlayError, say
 
 # In seconds, for a case; it ends itself before.
 LIMIT = 30

@@ -19,8 +19,7 @@ from checks.databases.redis import redis
 from checks.databases.serving import free_port, program
 from evidence import facts, lifecycle, markdown, report, series, trial
 from evidence.servers import celery, gunicorn
-from overlay.console import say
-from overlay.errors import OverlayError
+from overlay import OverlayError, say
 
 NO_CONNECTIONS = "none"
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from checks.interrupts import uninterrupted
 from evidence import load
-from overlay.errors import OverlayError
-from overlay.interrupts import uninterrupted
+from overlay import OverlayError
 
 WORKERS = 4
 

@@ -17,8 +17,7 @@ from evidence.servers import (
     queues,
     uwsgi,
 )
-from overlay import environment
-from overlay.errors import OverlayError
+from overlay import OverlayError, environment
 
 SERVERS = [
     *gunicorn.SERVERS,

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from checks import requirements, settings
 from evidence import facts, lifecycle, series, trial
-from overlay.console import say
-from overlay.errors import OverlayError
+from overlay import OverlayError, say
 
 # In seconds, besides those for the forks: to start, and for what hangs to end.
 START, END = 20, 40

@@ -6,7 +6,7 @@ import textwrap
 from itertools import chain
 from pathlib import Path
 
-from evidence import cases, costs, gains
+from evidence import cases, costs, files, gains
 from evidence import hooks as called
 from evidence import markdown
 from evidence import packages as around
@@ -16,8 +16,7 @@ from evidence import unsafe as still
 from evidence.count import Figures
 from evidence.servers import SHOWN, queues
 from evidence.trial import FORK, PERSISTENT, POOL, STOCK, WORKAROUND
-from overlay import ROOT, files
-from overlay.errors import OverlayError
+from overlay import ROOT, OverlayError
 
 DJANGOS = (STOCK, WORKAROUND, FORK)
 OUTCOMES = Figures._fields[:4]

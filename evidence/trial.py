@@ -12,7 +12,7 @@ from typing import NamedTuple
 from evidence import sessions
 from evidence.count import HUNG, Figures, count
 from evidence.lifecycle import Trial
-from overlay.errors import OverlayError
+from overlay import OverlayError
 
 TOKENS = 200
 

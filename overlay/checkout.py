@@ -1,35 +1,62 @@
-"""The full fork as a git repository: Django's release, then our commits."""
+"""
+The patched Django as a git repository, what is edited there back in this one,
+and the commits in a clone of django/django.
+"""
 
+import contextlib
+import os
+import re
+import shutil
+import subprocess
 import tempfile
+from difflib import SequenceMatcher
 from pathlib import Path
 
-from overlay import BUILD, ROOT, manifest, sources
-from overlay.console import say
-from overlay.errors import OverlayError
-from overlay.export import remember
-from overlay.files import File, reader
-from overlay.git import ISOLATED, git
+from overlay import BUILD, ROOT, OverlayError, environment, releases, say, sources
+from overlay.commits import (
+    PULL_REQUEST,
+    apply,
+    commits,
+    made,
+    parse,
+    paths,
+    write,
+)
 
-# Nobody's: whoever submits the commits becomes their author.
-AUTHOR = ("Django fork overlay", "overlay@django.invalid")
+BRANCH = "ticket_36957"
 
-BRANCH = "main"
+# Nobody's: whoever submits the commits becomes their author. The developer's
+# own configuration, as of signing and line endings, has no say.
+NOBODY = {
+    **{f"GIT_{who}_NAME": "Django fork overlay" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "overlay@invalid" for who in ("AUTHOR", "COMMITTER")},
+    **{"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
+}
 
-# What running and editing leaves behind, for .git/info/exclude.
-JUNK = """\
-__pycache__/
-*.py[cod]
-*.egg-info/
-*.orig
-*.rej
-*.sw[op]
-*~
-.coverage*
-.DS_Store
-/build/
-/dist/
-/docs/_build/
-"""
+# What running and editing leaves behind.
+JUNK = "__pycache__/\n*.py[co]\n*.orig\n*.rej\n*~\n*.sw[op]\n*.egg-info/\n/build/\n"
+
+
+def git(directory, *arguments, environ={}, stdin=""):
+    """Return what git prints. Raise OverlayError where it fails."""
+    try:
+        process = subprocess.run(
+            # No housekeeping that outlives the command, and no user's hooks.
+            ["git", "-C", directory, "-c", "gc.auto=0"]
+            + ["-c", f"core.hooksPath={os.devnull}", *arguments],
+            # GIT_DIR and the like are set where a hook runs this.
+            env={k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+            | {"LC_ALL": "C.UTF-8", **environ},
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+        )
+    except FileNotFoundError:
+        raise OverlayError("git is needed and isn't installed: install it.") from None
+    if process.returncode:
+        said = process.stderr.strip() or f"exit status {process.returncode}"
+        raise OverlayError(f"git {arguments[0]} in {directory}: {said}")
+    return process.stdout
 
 
 def default_directory(version):
@@ -37,96 +64,211 @@ def default_directory(version):
     return BUILD / f"django-{version}"
 
 
-def checkout(directory, version, root=ROOT, changes=None):
+def checkout(directory, version, changes=None):
     """
     Make the git repository `directory`: Django `version` as its first commit,
-    then one commit for each of `changes`, which are the manifest's unless they
-    are given. The commits' date is the release's.
-
-    Return the path. Raise OverlayError where `directory` isn't empty or can't
-    be made, and for what sdist() and patched() raise; nothing is left then.
+    then `changes`, which are all Commits unless they are given. Return its
+    path. Raise OverlayError where it can't be made; nothing is left then.
     """
     directory = Path(directory)
-    if changes is None:
-        changes = manifest.changes(version, root)
-    for change in changes:
-        for name in change.paths.values():
-            manifest.source(name, root)
-    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-        if (directory / ".git").exists():
-            # As pip install -e makes it, too.
-            raise OverlayError(
-                f"{directory} is a checkout already: work in it, remove it, or name "
-                "another directory."
-            )
-        raise OverlayError(
-            f"{directory} is there and not empty: remove it, or name another "
-            "directory."
-        )
-    files = sources.files(sources.sdist(version))
-    contents = manifest.applied(reader(files), changes, version, root)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise OverlayError(f"{directory} is not empty: remove it, or name another one.")
+    changes = commits() if changes is None else changes
     say(f"Checking out Django {version} with {len(changes)} commits on top ...")
-    date = files["PKG-INFO"].time
-    stream = [
-        *_commit(f"Django {version}\n", AUTHOR, date, files),
-        *commits(changes, contents, files, AUTHOR, date),
-    ]
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{directory.name}-", dir=directory.parent
-        ) as beside:
-            _make(beside, b"".join(stream))
-            remember(Path(beside, "tree"), root, changes)
-            Path(beside, "tree").replace(directory)
-    except OSError as error:
-        raise OverlayError(
-            f"{directory} can't be made ({error.strerror}): name a directory that "
-            "can be."
-        ) from None
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with sources.unpacked(version, directory.parent) as tree:
+        git(tree, "init", "--quiet", "--initial-branch=main", environ=NOBODY)
+        (tree / ".git/info/exclude").write_text(JUNK)
+        git(tree, "add", "--all", "--force", environ=NOBODY)
+        git(tree, "commit", "--quiet", f"--message=Django {version}", environ=NOBODY)
+        _commit(tree, changes, version, NOBODY)
+        tree.replace(directory)
     return directory
 
 
-def _make(beside, stream):
-    tree = Path(beside, "tree")
-    branch = f"--initial-branch={BRANCH}"
-    git(beside, "init", "--quiet", branch, "tree", environ=ISOLATED)
-    # The files are Django's and ours byte by byte, however the developer has
-    # git change line endings elsewhere.
-    git(tree, "config", "core.autocrlf", "false", environ=ISOLATED)
-    exclude = tree / ".git/info/exclude"
-    exclude.parent.mkdir(exist_ok=True)
-    exclude.write_text(JUNK)
-    # Many times faster than unpacking, adding, and committing, and safe from
-    # paths that lead out of the directory.
-    git(tree, "fast-import", "--quiet", stdin=stream, environ=ISOLATED)
-    git(tree, "reset", "--quiet", "--hard", environ=ISOLATED)
+def _commit(tree, changes, version, environ={}):
+    skipped = set()
+    for change in changes:
+        texts = made(change, tree, version)
+        skipped.update(change.changed.keys() - texts.keys())
+        write(tree, texts)
+        git(tree, "add", "--all", environ=environ)
+        options = ("--quiet", "--allow-empty", "--file=-")
+        git(tree, "commit", *options, environ=environ, stdin=change.message)
+    if skipped:
+        say(f"For later series, and left out: {', '.join(sorted(skipped))}.")
 
 
-def commits(changes, contents, files, author, date, branch=BRANCH):
+def export(directory):
     """
-    Yield what makes git fast-import add to `branch` a commit for each of
-    `changes`, with its `contents` as from manifest.applied(), on top of
-    `files`.
+    Bring the commits of the checkout `directory` back into this repository, as
+    patches that apply to each of RELEASES. Return the paths of what changed.
+
+    Raise OverlayError for what isn't a checkout, for edits that are in no
+    commit, for hunks that apply nowhere, and where something else would be
+    lost here; nothing is written then.
     """
-    for change, made in zip(changes, contents):
-        ours = {
-            path: File(content, path in files and files[path].executable)
-            for path, content in made.items()
+    directory = Path(directory)
+    if not (directory / ".git").exists():
+        raise OverlayError(f"{directory} is not what 'overlay checkout' made.")
+    log = git(directory, "log", "--reverse", "--format=%H %s").splitlines()
+    (base, subject), *rest = [line.split(" ", 1) for line in log]
+    if not subject.startswith("Django "):
+        raise OverlayError(f"{directory} is not what 'overlay checkout' made.")
+    version = subject.removeprefix("Django ")
+    if git(directory, "status", "--porcelain"):
+        raise OverlayError(
+            f"{directory} has changes that are in no commit: git commit --fixup=COMMIT "
+            f"and git -c sequence.editor=: rebase -i --autosquash {base[:12]}."
+        )
+    texts = {}
+    with contextlib.ExitStack() as stack:
+        trees = {
+            release: stack.enter_context(sources.unpacked(release))
+            for release in sorted({*releases.RELEASES, version})
         }
-        yield from _commit(change.message, author, date, ours, branch)
+        old = dict(enumerate(paths(), 1))
+        for number, (commit, subject) in enumerate(rest, 1):
+            options = ("--name-only", "--diff-filter=A", f"{commit}^", commit)
+            added = git(directory, "diff", *options).split()
+            for path in added:
+                if git(directory, "diff", "--name-only", commit, "HEAD", "--", path):
+                    raise OverlayError(
+                        f"{path} is added by {subject!r} and changed later: make it "
+                        "one commit's."
+                    )
+                texts[path] = git(directory, "show", f"{commit}:{path}")
+            name = re.sub(r"\W+", "-", subject.partition(" -- ")[2]).strip("-")
+            patch = f"django/{number:04}-{name}.patch"
+            texts[patch] = _serving(directory, commit, added, trees, old.get(number))
+    return _replace(texts)
 
 
-def _commit(message, author, date, files, branch=BRANCH):
-    name, address = author
-    # Its parent is what the same stream has made of the branch.
-    yield f"commit refs/heads/{branch}\n".encode()
-    yield f"committer {name} <{address}> {date} +0000\n".encode()
-    yield _data(message.encode())
-    for path, file in files.items():
-        yield f"M {'100755' if file.executable else '100644'} inline {path}\n".encode()
-        yield _data(file.content)
+def _serving(directory, commit, added, trees, old):
+    """
+    Return the text of the patch of `commit`, which adds the files `added`,
+    with as much context as applies to each of `trees`, by version, and apply
+    it there. What the patch `old` has for files of later releases is kept.
+    """
+    message = git(directory, "show", "--no-patch", "--format=%B", commit).strip()
+    text = "\n".join([message, "---", *added, "", ""])
+    options = ("--name-only", "--diff-filter=M", f"{commit}^", commit)
+    for path in git(directory, "diff", *options).split():
+        before, after = [
+            git(directory, "show", f"{each}:{path}").splitlines(keepends=True)
+            for each in (f"{commit}^", commit)
+        ]
+        for context in (3, 2, 1):
+            part = _diff(path, before, after, context)
+            try:
+                results = [
+                    (tree, made(parse(part), tree, each))
+                    for each, tree in trees.items()
+                ]
+                break
+            except OverlayError as error:
+                reason = error
+        else:
+            raise OverlayError(f"{directory}: {reason}")
+        for tree, result in results:
+            write(tree, result)
+        text += part
+    sections = re.split(r"(?m)^(?=diff --git )", old.read_text("utf-8") if old else "")
+    for section in sections[1:]:
+        if not (directory / re.match(r"diff --git a/(\S+)", section)[1]).exists():
+            text += section
+    return text
 
 
-def _data(content):
-    return b"data %d\n%b\n" % (len(content), content)
+def _diff(path, old, new, context):
+    """Like difflib.unified_diff(), but take no line for junk."""
+    diff = f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n"
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    for group in matcher.get_grouped_opcodes(context):
+        (_, i, _, j, _), (_, _, end_i, _, end_j) = group[0], group[-1]
+        diff += f"@@ -{i + 1},{end_i - i} +{j + 1},{end_j - j} @@\n"
+        for tag, i1, i2, j1, j2 in group:
+            if tag == "equal":
+                diff += "".join(f" {line}" for line in old[i1:i2])
+            else:
+                diff += "".join(f"-{line}" for line in old[i1:i2])
+                diff += "".join(f"+{line}" for line in new[j1:j2])
+    return diff
+
+
+def _replace(texts):
+    """Write `texts`, by path, in place of all patches and what they add."""
+    current = {f"django/{path.name}" for path in paths()}
+    current.update(path for commit in commits() for path in commit.added)
+    changed = {
+        path: text
+        for path, text in texts.items()
+        if not (ROOT / path).exists() or (ROOT / path).read_text("utf-8") != text
+    }
+    gone = sorted(current - texts.keys())
+    if (ROOT / ".git").exists() and (changed or gone):
+        edited = git(ROOT, "status", "--porcelain", "--", *changed, *gone)
+        if edited:
+            raise OverlayError(
+                "What would be replaced here has changes that are in no commit: "
+                f"commit or undo them. {edited}"
+            )
+    write(ROOT, changed)
+    for path in gone:
+        (ROOT / path).unlink()
+    return [ROOT / path for path in sorted([*changed, *gone])]
+
+
+def pull_request(clone, follow_ups=False):
+    """
+    Make and switch to the branch ticket_36957 of `clone`, a clean clone of
+    django/django: our commits on top of what is checked out there, by the
+    author that its git is configured with. Return the text of the pull
+    request. Raise OverlayError where that fails; the clone is as it was then.
+    """
+    clone = Path(clone).absolute()
+    if not (clone / ".git").exists() or not (clone / "django/__init__.py").is_file():
+        raise OverlayError(f"{clone} is not a clone of django/django.")
+    if git(clone, "status", "--porcelain"):
+        raise OverlayError(f"{clone} is not clean: commit or stash what is there.")
+    source = (clone / "django/__init__.py").read_text(encoding="utf-8")
+    version = ".".join(re.search(r"VERSION = \((\d+), (\d+)", source).groups())
+    changes = commits()[: None if follow_ups else PULL_REQUEST]
+    say(f"Applying {len(changes)} commits to {clone}, Django {version} ...")
+    with tempfile.TemporaryDirectory() as directory:
+        tree = Path(directory, "tree")
+        git(clone, "worktree", "add", "--quiet", "-b", BRANCH, tree)
+        try:
+            _commit(tree, changes, version)
+        except BaseException:
+            shutil.rmtree(tree, ignore_errors=True)
+            git(clone, "worktree", "prune")
+            git(clone, "branch", "--quiet", "-D", BRANCH)
+            raise
+        git(clone, "worktree", "remove", tree)
+    git(clone, "switch", "--quiet", BRANCH)
+    say(f"{clone} is on the branch {BRANCH} now: push it and paste the text.")
+    return (ROOT / "docs/pull-request.md").read_text(encoding="utf-8")
+
+
+def status():
+    """
+    Yield a sentence for each of RELEASES, and for what is the newest of each
+    series in the package index, and whether every hunk applies.
+    """
+    options = ("index", "versions", "--ignore-requires-python", "Django")
+    process = environment.pip(environment.with_pip(), *options)
+    found = re.findall(r"(?<![\w.])\d+\.\d+(?:\.\d+)?(?![\w.])", process.stdout)
+    newest = {releases.series(version): version for version in reversed(found)}
+    oldest = min(map(releases.series, releases.RELEASES))
+    wanted = {version for series, version in newest.items() if series >= oldest}
+    for version in sorted(wanted.union(releases.RELEASES), key=releases.series):
+        try:
+            with sources.unpacked(version) as tree:
+                apply(tree, version)
+        except OverlayError as error:
+            yield f"{version}: {error}", False
+        else:
+            sha256 = sources.sha256(sources.sdist(version))
+            pin = "" if version in releases.RELEASES else f" Its sha256 is {sha256}."
+            yield f"{version}: every hunk applies.{pin}", True

@@ -1,82 +1,52 @@
-"""Django's released sources, through pip, checked, and kept in build/cache."""
+"""Django's released sources, through pip, with the sha256 that is pinned."""
 
-import gzip
+import contextlib
 import hashlib
-import sys
 import tarfile
 import tempfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from overlay import BUILD, environment, releases
-from overlay.console import say
-from overlay.errors import OverlayError
-from overlay.files import File
+from overlay import BUILD, OverlayError, environment, releases, say
 
 CACHE = BUILD / "cache"
 
 
-def sdist(version, cache=CACHE):
+def sdist(version):
     """
-    Return the path of the sdist of Django `version`, downloaded into `cache`
-    unless it is there. The sha256 of a pinned release is checked each time.
+    Return the path of the sdist of Django `version`, downloaded unless it is
+    in CACHE. The sha256 of a pinned release is checked each time.
 
-    Raise OverlayError for a version that doesn't exist, a download that fails,
-    and a cache that can't be written.
+    Raise OverlayError where pip can't download it, or gets another one.
     """
-    archive, pin = _path(version, cache), _pin(version)
+    releases.series(version)
+    archive = CACHE / f"django-{version}.tar.gz"
+    _, pin = releases.RELEASES.get(version, (None, ""))
     if not pin:
         say(f"Django {version} is not pinned here, so its sha256 is not checked.")
-    if cached(version, cache):
+    if archive.is_file() and pin in ("", sha256(archive)):
         return archive
-    if archive.exists():
-        say(f"{archive.name} in the cache is damaged.")
     say(f"Downloading the sources of Django {version} ...")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as directory:
-            _download(version, pin, Path(directory)).replace(archive)
-    except OSError as error:
-        raise OverlayError(
-            f"{cache} can't be written ({error.strerror}): make it writable, or work "
-            "in a copy of this repository that is."
-        ) from None
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=CACHE) as directory:
+        requirement = Path(directory, "requirements.txt")
+        # With the hash pip checks the sdist before it runs anything from it.
+        hashed = f" --hash=sha256:{pin}" if pin else ""
+        requirement.write_text(f"Django==={version}{hashed}\n")
+        process = environment.pip(
+            environment.with_pip(),
+            *("download", "--no-deps", "--no-binary=django"),
+            # What is downloaded is not run, so any Python will do.
+            *("--ignore-requires-python", "--dest", directory, "-r", requirement),
+        )
+        if process.returncode:
+            raise OverlayError(
+                f"pip can't download Django {version}: "
+                f"{environment.last_error(process.stdout)} (Is there such a release, "
+                "and the network?)"
+            )
+        (downloaded,) = Path(directory).glob("*.tar.gz")
+        downloaded.replace(archive)
     return archive
-
-
-def cached(version, cache=CACHE):
-    """
-    Return the path of the sdist of Django `version` if `cache` has it whole,
-    else None.
-    """
-    archive, pin = _path(version, cache), _pin(version)
-    if archive.is_file() and (not pin or sha256(archive) == pin):
-        return archive
-
-
-def files(archive):
-    """
-    Return the files of the sdist `archive` by their paths in Django's tree,
-    without what setuptools left beside them.
-
-    Raise OverlayError for an archive that is damaged.
-    """
-    contents = {}
-    try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in filter(tarfile.TarInfo.isfile, tar):
-                path = PurePosixPath(*PurePosixPath(member.name).parts[1:])
-                if not path.parts[0].endswith(".egg-info"):
-                    contents[str(path)] = File(
-                        tar.extractfile(member).read(),
-                        bool(member.mode & 0o100),
-                        int(member.mtime),
-                    )
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise OverlayError(
-            f"{archive} is damaged ({error}): remove it and run this again."
-        ) from None
-    return contents
 
 
 def sha256(path):
@@ -85,58 +55,21 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _path(version, cache):
-    releases.check(version)
-    return cache / f"django-{version}.tar.gz"
-
-
-def _pin(version):
-    release = releases.RELEASES.get(version)
-    return release.sdist_sha256 if release else ""
-
-
-def _download(version, pin, directory):
-    requirement = directory / "requirements.txt"
-    # With the hash pip checks the sdist before it runs anything from it.
-    requirement.write_text(
-        f"Django==={version}" + (f" --hash=sha256:{pin}\n" if pin else "\n")
-    )
-    process = environment.pip(
-        _python(),
-        "download",
-        "--no-deps",
-        "--no-binary=django",
-        # What is downloaded is not run, so any Python will do.
-        "--ignore-requires-python",
-        f"--dest={directory}",
-        f"--requirement={requirement}",
-    )
-    archives = list(directory.glob("*.tar.gz"))
-    if process.returncode == 0 and len(archives) == 1:
-        if not pin or sha256(archives[0]) == pin:
-            return archives[0]
-    if process.returncode == 0 or "DO NOT MATCH THE HASHES" in process.stdout:
-        raise OverlayError(
-            f"The sdist of Django {version} that pip got is not the released one (its "
-            "sha256 is another): see where pip gets its packages from."
-        )
-    if "No matching distribution" not in process.stdout:
-        raise OverlayError(
-            f"pip can't download Django {version}: "
-            f"{environment.last_error(process.stdout)}"
-        )
-    if "from versions: none" in process.stdout:
-        raise OverlayError(
-            f"Django {version} is not in {directory.parent} and pip can't reach a "
-            "package index: run this again with a network."
-        )
-    raise OverlayError(
-        f"There is no Django {version}: name a release such as {releases.newest()}."
-    )
-
-
-def _python():
-    # The Python of a build or of uv can come without pip.
-    if environment.pip(sys.executable, "--version").returncode == 0:
-        return sys.executable
-    return environment.python("pip", [])
+@contextlib.contextmanager
+def unpacked(version, parent=None, package=False):
+    """
+    Yield a new directory, in `parent`, with the sources of Django `version`;
+    with `package`, without its tests and documentation.
+    """
+    # What setuptools left beside Django's own files.
+    others = {"Django.egg-info", *(("docs", "js_tests", "tests") if package else ())}
+    archive = sdist(version)
+    with tempfile.TemporaryDirectory(prefix=".django-", dir=parent) as directory:
+        with tarfile.open(archive) as tar:
+            members = []
+            for member in tar:
+                _, _, member.name = member.name.partition("/")
+                if member.name and member.name.partition("/")[0] not in others:
+                    members.append(member)
+            tar.extractall(Path(directory, "tree"), members, filter="data")
+        yield Path(directory, "tree")

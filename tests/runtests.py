@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from checks import requirements, settings  # noqa: E402
-from overlay import ROOT, console, environment, interrupts  # noqa: E402
-from overlay.errors import OverlayError  # noqa: E402
+from checks import interrupts, requirements, settings  # noqa: E402
+from overlay import ROOT, OverlayError, environment, run, say  # noqa: E402
+from overlay.commits import commits  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
 # Django's suites that use what the fork changes, and pass on the PostgreSQL of
@@ -45,7 +45,7 @@ PACKAGES = ["overlay", "checks", "evidence"]
 def main(arguments=None):
     """Run the tests that `arguments` name, and return the exit status."""
     options, rest = _parser().parse_known_args(arguments)
-    return console.run("runtests", _run, options, rest)
+    return run("runtests", _run, options, rest)
 
 
 def _parser():
@@ -75,17 +75,16 @@ def _parser():
         help="run the same tests on Django as it was released",
     )
     parser.add_argument(
-        "--commits",
-        metavar="N",
-        type=int,
-        help="run them on the fork's first N commits alone (default: on all)",
-    )
-    parser.add_argument(
         "--checkout",
         metavar="DIR",
         type=Path,
         help="run them in a checkout, as it was edited there (default: in one of what "
         "is in this repository)",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="run all tests of the tooling, which takes some minutes more",
     )
     parser.add_argument(
         "--own",
@@ -120,9 +119,9 @@ def _parser():
 def _run(options, rest):
     version = usable(options.django)
     if options.checkout:
-        if options.django or options.stock or options.commits:
+        if options.django or options.stock:
             raise OverlayError(
-                "--checkout is what it is: leave out --django, --stock, and --commits."
+                "--checkout is what it is: leave out --django and --stock."
             )
         if not (options.checkout / "tests/runtests.py").is_file():
             raise OverlayError(
@@ -144,7 +143,7 @@ def _run(options, rest):
     from checks import processes, trees
 
     if options.own:
-        rest = [*_fork_tests(version, options.commits), *rest]
+        rest = [*_fork_tests(), *rest]
     # Without any options, with and without a pool on the same server.
     pools = [False, True] if driver in settings.POOLED and not rest else [False]
     python = settings.python(driver)
@@ -153,7 +152,7 @@ def _run(options, rest):
         (
             contextlib.nullcontext(options.checkout.resolve())
             if options.checkout
-            else trees.tree(version, options.stock, options.commits)
+            else trees.tree(version, options.stock)
         ) as tree,
         (
             _named(named, tree)
@@ -172,13 +171,13 @@ def _run(options, rest):
                 },
             )
 
-        console.say(
+        say(
             f"Django {version}{' as released' * options.stock} in "
             f"{os.path.relpath(tree)}"
         )
         if rest:
             return django(*rest)
-        runs = {"fork tests": functools.partial(django, *_fork_tests(version))}
+        runs = {"fork tests": functools.partial(django, *_fork_tests())}
         for module in modules:
             runs[f"Django's suites, {module}"] = functools.partial(
                 django, *SUITES, "--parallel=auto", settings=module
@@ -186,7 +185,8 @@ def _run(options, rest):
         if not options.database:
             runs["the tooling's tests"] = functools.partial(
                 processes.run,
-                [sys.executable, "-m", "pytest", "-n2", *PACKAGES],
+                [sys.executable, "-m", "pytest", "-n2", *PACKAGES]
+                + ([] if options.all else ["-m", "not slow"]),
                 cwd=ROOT,
             )
         return _summary(runs)
@@ -208,35 +208,27 @@ def _named(module, tree):
     yield [module], os.pathsep.join(paths)
 
 
-def _fork_tests(version, commits=None):
-    """
-    Return the labels of the tests that the fork adds, or its first `commits`.
-    """
-    from overlay import manifest
-
-    paths = dict.fromkeys(
-        PurePosixPath(path)
-        for change in manifest.within("tests/", manifest.changes(version)[:commits])
-        for path in change.paths
-    )
+def _fork_tests():
+    """Return the labels of the test modules that the commits add."""
     return [
-        ".".join(path.with_suffix("").parts[1:])
-        for path in paths
-        if path.match("test_*.py")
+        path.removeprefix("tests/").removesuffix(".py").replace("/", ".")
+        for commit in commits()
+        for path in commit.added
+        if PurePosixPath(path).match("test_*.py")
     ]
 
 
 def _summary(runs):
     """Run each of `runs`, print how they ended, and return the exit status."""
     lines, failed = [], False
-    for name, run in runs.items():
-        console.say(f"\n=== {name}")
+    for name, tests in runs.items():
+        say(f"\n=== {name}")
         start = time.monotonic()
-        status = run()
+        status = tests()
         failed = failed or status != 0
         outcome = f"failed (exit status {status})" if status else "passed"
         lines.append(f"{name}: {outcome} in {time.monotonic() - start:.0f} s")
-    console.say("\n=== summary")
+    say("\n=== summary")
     print("\n".join(lines), flush=True)
     return int(failed)
 

@@ -21,7 +21,7 @@ from checks.databases.serving import (
     temporary,
     unprivileged,
 )
-from overlay.errors import OverlayError
+from overlay import OverlayError
 
 # The variables of libpq that name a server or a database:
 # https://www.postgresql.org/docs/current/libpq-envars.html

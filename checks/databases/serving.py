@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from overlay.errors import OverlayError
-from overlay.interrupts import uninterrupted, unwinding
+from checks.interrupts import uninterrupted, unwinding
+from overlay import OverlayError
 
 # In seconds.
 START, STOP = 60, 10

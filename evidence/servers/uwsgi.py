@@ -6,7 +6,7 @@ from pathlib import Path
 from checks.databases.serving import free_port
 from evidence import lifecycle
 from evidence.servers import Server
-from overlay.errors import OverlayError
+from overlay import OverlayError
 
 MULE = Path(__file__).parent.with_name("app") / "mule.py"
 

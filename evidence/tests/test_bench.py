@@ -1,13 +1,10 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from evidence import bench, costs, report
 from evidence.trial import FORK, STOCK
-from overlay import patches, sources
-from overlay.errors import OverlayError
-from overlay.releases import RELEASES
+from overlay import OverlayError
 
 PATH = "django/db/backends/postgresql/base.py"
 
@@ -109,34 +106,6 @@ def test_without_valgrind(monkeypatch, capsys):
     monkeypatch.setenv("CI", "true")
     with pytest.raises(OverlayError, match="there is no valgrind: install it"):
         bench._calls(None, bench.OURS, True)
-
-
-@pytest.mark.parametrize("version", RELEASES)
-@pytest.mark.parametrize("name", [bench.GETPID, bench.CLEAR])
-def test_alternatives_apply(version, name):
-    source = sources.files(sources.sdist(version))[PATH].content.decode()
-    patch = (bench.ALTERNATIVES / f"{name}.patch").read_text()
-    changed = patches.apply(patch, source, version)
-    assert len(changed.splitlines()) > len(source.splitlines())
-    compile(changed, PATH, "exec")
-
-
-def test_trees_are_copies(tmp_path, monkeypatch):
-    """Nothing is written to what they are made of."""
-    monkeypatch.setattr(bench, "BUILD", tmp_path)
-    version = max(RELEASES, key=lambda version: version.split("."))
-    source = sources.files(sources.sdist(version))[PATH].content
-    for package in (f"django/{Path(PATH).relative_to('django').parent}", "asgiref"):
-        (tmp_path / "stock" / package).mkdir(parents=True)
-    (tmp_path / "stock" / "sqlparse").mkdir()
-    (tmp_path / "stock" / PATH).write_bytes(source)
-    made = bench.Made(None, tmp_path / "stock", tmp_path / "stock", None)
-    with bench._trees(made, bench.VARIANTS) as trees:
-        contents = [(trees[variant] / PATH).read_bytes() for variant in bench.VARIANTS]
-        assert contents[:2] == [source, source]
-        assert b"os.getpid()" in contents[2] and b"register_at_fork" in contents[3]
-    assert (tmp_path / "stock" / PATH).read_bytes() == source
-    assert [path.name for path in tmp_path.iterdir()] == ["stock"]
 
 
 def test_process_that_fails(tmp_path):

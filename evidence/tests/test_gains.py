@@ -4,7 +4,7 @@ import pytest
 
 from checks.databases import serving
 from evidence import gains, report
-from overlay.errors import OverlayError
+from overlay import OverlayError
 
 OUTPUT = """\
 Running 1s test @ http://127.0.0.1:1/

@@ -14,7 +14,6 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from checks.databases.serving import program
-from checks.tests.conftest import there
 from evidence import tables
 from evidence.app import workaround
 from evidence.page import IN_CHILD, page
@@ -27,6 +26,7 @@ from evidence.tests.documents import (
     not_run,
     setup,
 )
+from evidence.tests.family import there
 
 # In seconds, for all that is done in the browser, its start included.
 DEADLINE = 120

@@ -10,10 +10,15 @@ import pytest
 import evidence.__main__ as command
 from evidence import lifecycle, storm, trial
 from evidence.storm import Outcome, Software, Storm
-from overlay import ROOT, environment
-from overlay.errors import OverlayError
+from overlay import ROOT, OverlayError, environment
 from overlay.releases import usable
-from overlay.tests.conftest import write
+
+
+def write(directory, files):
+    for path, content in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(content)
+
 
 # In seconds.
 DEADLINE = 60

@@ -21,7 +21,7 @@ from evidence.tests.documents import (
     not_run,
     setup,
 )
-from overlay.errors import OverlayError
+from overlay import OverlayError
 
 
 def test_outcomes():
