@@ -5,7 +5,7 @@ import os
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: what runtests.py --all runs as well")
+    config.addinivalue_line("markers", "slow: what .ci/run runs as well")
     # Away from what the tests start, and from the workers of pytest-xdist.
     if path := os.environ.pop("OVERLAY_OUTCOMES", None):
         config.pluginmanager.register(Outcomes(path))

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 SKIPS = Path(__file__).with_name("skips.toml")
-OURS = re.compile(r"(checks|evidence|overlay)/tests/|.*\.test_fork\.")
+OURS = re.compile(r"(checks|evidence|overlay)/tests/|.*\.test_(pool_)?fork\w*\.")
 WORDS = {"passed": "passed", "expected failure": "passed", "skipped": "skipped"}
 
 

@@ -1,8 +1,6 @@
 """The command line: python3 evidence."""
 
 import argparse
-import contextlib
-import importlib
 import os
 import random
 import shlex
@@ -14,44 +12,113 @@ if not __package__:
     # Run by the directory's name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from checks import requirements, settings  # noqa: E402
-from evidence import files  # noqa: E402
-from overlay import environment, run  # noqa: E402
+from checks import interrupts, requirements, settings  # noqa: E402
+from overlay import OverlayError, environment, run  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
 # In seconds, for all of it, and what is left for the set-ups at least where
 # the environments had to be made first, and slowly.
 LIMITS = {"quick": (180, 60), "servers": (2400, 2100)}
-TABLES, STORM, BENCH, GAINS = "tables", "storm", "bench", "gains"
-CASES = ("unsafe", "packages", "hooks", "processes")
-# The options of what isn't one of these, and of those.
-REPORTS = {"django", "html", "json", "only", "tls"}
-NUMBERS = ("forks", "threads", "alive", "seconds", "seed")
-SOFTWARE = ("database", "driver", "dev")
-OPTIONS = {
-    TABLES: {"check"},
-    BENCH: {"django", "json", "quick"},
-    GAINS: {"django", "json"},
-    **dict.fromkeys(CASES, {"django"}),
-    STORM: {"django", "json", "stock", "pool", "persistent", *NUMBERS, *SOFTWARE},
-}
-MEASURED = (BENCH, GAINS)
 STARTED = "EVIDENCE_STARTED"
+
+# The options of a storm, which are numbers, with the most that a small machine
+# bears.
+NUMBERS = {
+    "forks": (999_999, "how many times to fork (default: 300)"),
+    "threads": (64, "from how many threads (default: 4)"),
+    "alive": (64, "how many children are alive at most (default: 8)"),
+    "seconds": (86_400, "in how many seconds at most (default: 60)"),
+    "seed": (999_999, "what the threads' dice start from (default: any)"),
+}
 
 
 def main(arguments=None):
     """Run what `arguments` ask for, and return the exit status."""
-    return run("evidence", _run, _options(arguments))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return run("evidence", _run, _parser().parse_args(arguments), arguments)
 
 
-def _options(arguments):
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    taken = OPTIONS.get(options.what, REPORTS)
-    for name in sorted(REPORTS.union(*OPTIONS.values()) - taken):
-        if getattr(options, name) not in (None, False, []):
-            parser.error(f"--{name} is not for {options.what}.")
-    return options
+def _run(options, arguments):
+    version = usable(options.django)
+    # The time goes on where bootstrap() starts this program again.
+    options.started = float(os.environ.setdefault(STARTED, str(time.monotonic())))
+    environment.bootstrap("evidence", requirements.EVIDENCE)
+    with interrupts.unwinding():
+        return options.command(options, version, arguments)
+
+
+def _servers(options, version, arguments):
+    # Only now, since they need what is installed there; below as well.
+    from evidence import facts, page, proof, report, series
+
+    quick = options.limits == "quick"
+    servers = series.chosen(options.only, quick)
+    html = options.html and Path(options.html)
+    if html and not html.parent.is_dir():
+        raise OverlayError(f"{html.parent} is no directory: name one for the report.")
+    total, left = LIMITS[options.limits]
+    setups, results, versions = series.measured(
+        servers,
+        version,
+        quick,
+        lambda: max(options.started + total, time.monotonic() + left),
+        options.tls,
+    )
+    doubts = proof.doubts(servers, setups, results)
+    command = shlex.join(["python3", "evidence", *arguments])
+    made = facts.printed(command, versions)
+    if html:
+        html.write_text(page.page(servers, results, doubts, made), encoding="utf-8")
+    print(f"{report.table(servers, results)}\n\n{report.LEGEND}\n")
+    print(f"{report.sentence(servers, results)}\n\n{made}")
+    for doubt in doubts:
+        print(f"This run does not show that patched Django works: {doubt}")
+    return int(bool(doubts))
+
+
+def _cases(options, version, arguments):
+    from evidence import cases
+
+    return _told(*cases.tables(version, options.only), "Not as it is said: ")
+
+
+def _bench(options, version, arguments):
+    from evidence import bench
+
+    tables = bench.tables(version, options.quick, arguments)
+    return _told(*tables, "More than it may be: ")
+
+
+def _told(tables, reasons, what):
+    print("\n\n".join(tables))
+    reasons = list(reasons)
+    for reason in reasons:
+        print(f"{what}{reason}")
+    return int(bool(reasons))
+
+
+def _storm(options, version, arguments):
+    from evidence import facts, storm, trial
+
+    given = {name: getattr(options, name) for name in NUMBERS}
+    given["seed"] = given["seed"] or random.randrange(1, 1_000_000)
+    wanted = storm.Storm(**{name: number for name, number in given.items() if number})
+    driver = settings.check(options.database, options.driver, options.pool)
+    software = storm.Software(options.database, driver, options.dev)
+    kinds = [trial.POOL, trial.PERSISTENT] if driver in settings.POOLED else []
+    if options.pool or options.persistent or not kinds:
+        kinds = [trial.POOL if options.pool else trial.PERSISTENT]
+    django = trial.STOCK if options.stock else trial.FORK
+    status = 0
+    for connections in kinds:
+        outcome = storm.outcome(wanted, connections, django, version, software)
+        print(f"{connections}, {django}:", flush=True)
+        print("\n".join(storm.report(wanted, outcome)), flush=True)
+        status = status or int(not outcome.intact(wanted))
+    print(
+        facts.printed(shlex.join(["python3", "evidence", *arguments]), outcome.versions)
+    )
+    return status
 
 
 def _up_to(most):
@@ -68,236 +135,60 @@ def _up_to(most):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="evidence",
-        description=(
-            "Put the same load on stock Django, on stock Django with the usual "
-            "workaround, and on the fork, and count what comes back. The status is 0 "
-            "if stock gave requests the data of others and the fork did nothing wrong."
-        ),
+        description="Show what forked processes do with database connections, on "
+        "official Django and on patched Django. Without a command: gunicorn and "
+        "multiprocessing, with a pool.",
     )
-    parser.add_argument(
-        "what",
-        nargs="?",
-        choices=[*LIMITS, *CASES, STORM, BENCH, GAINS, TABLES],
-        default="quick",
-        help="gunicorn and multiprocessing with a pool (quick, the default), every "
-        "server that forks, with a pool and with persistent connections (servers), "
-        "what is still not safe (unsafe), what packages around the database do "
-        "(packages), what hooks do in processes that are forked (hooks), daemons, "
-        "locks, and tests that start processes (processes), many forks from threads "
-        "that query without pause (storm), what the fork costs (bench) and gives "
-        "(gains), or nothing but the tables in README.md and docs from the figures "
-        "that are kept in docs (tables)",
+    parser.set_defaults(
+        command=_servers, limits="quick", only=[], html=None, tls=False, django=None
     )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="with tables: don't write them, but see that they are what they should be",
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    def add(name, command, text):
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        added.add_argument("--django", metavar="VERSION", help="the release of Django")
+        return added
+
+    quick = add("quick", _servers, "Run two servers, with a pool (the default).")
+    servers = add("servers", _servers, "Run all servers that fork.")
+    servers.set_defaults(limits="servers")
+    for each in (quick, servers):
+        each.add_argument("--html", metavar="FILE", help="write a report to look at")
+        each.add_argument("--tls", action="store_true", help="on Debian's PostgreSQL")
+    cases = add("cases", _cases, "Run what a child does after a fork, one by one.")
+    for each in (servers, cases):
+        each.add_argument(
+            *("--only", "-k"),
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="those that have NAME in theirs (may be repeated)",
+        )
+    bench = add(
+        "bench", _bench, "Measure what patched Django costs, and what it gives."
     )
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="the servers that have NAME in theirs (may be repeated)",
-    )
-    parser.add_argument(
-        "--django",
-        metavar="VERSION",
-        help="the release (default: the newest of those kept here that this Python "
-        "runs)",
-    )
-    parser.add_argument(
-        "--tls",
-        action="store_true",
-        help="on Debian's PostgreSQL, over TLS (default: on that of a package)",
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="with bench: less of it, to see that it costs no more than it may",
-    )
-    parser.add_argument("--html", metavar="FILE", help="write the report to FILE")
-    parser.add_argument("--json", metavar="FILE", help="keep the figures in FILE")
-    group = parser.add_argument_group("with storm")
-    # No more threads and children than a small machine bears.
-    for name, most, text in zip(
-        NUMBERS,
-        (999_999, 64, 64, 86_400, 999_999),
-        (
-            "how many times to fork (default: 300)",
-            "from how many threads (default: 4)",
-            "how many children are alive at most (default: 8)",
-            "in how many seconds at most (default: 60)",
-            "what the threads' dice start from (default: another one each time)",
-        ),
-    ):
-        group.add_argument(f"--{name}", metavar="N", type=_up_to(most), help=text)
-    kinds = group.add_mutually_exclusive_group()
+    bench.add_argument("--quick", action="store_true", help="less of it")
+    storm = add("storm", _storm, "Fork many times from threads that query.")
+    for name, (most, text) in NUMBERS.items():
+        storm.add_argument(f"--{name}", metavar="N", type=_up_to(most), help=text)
+    kinds = storm.add_mutually_exclusive_group()
     kinds.add_argument("--pool", action="store_true", help="with a pool only")
     kinds.add_argument(
         "--persistent", action="store_true", help="with persistent connections only"
     )
-    group.add_argument("--stock", action="store_true", help="on stock Django")
-    group.add_argument(
+    storm.add_argument("--stock", action="store_true", help="on official Django")
+    storm.add_argument(
         "--database",
         choices=("embedded", "postgresql", "mariadb"),
-        help="PostgreSQL of a package (embedded, the default) or of Debian over TLS, "
-        "or Debian's MariaDB, which has no pool",
+        default="embedded",
+        help="PostgreSQL of a package (the default), of Debian over TLS, or MariaDB",
     )
-    group.add_argument(
-        "--driver",
-        choices=[*requirements.DRIVERS],
-        help="the driver (default: psycopg, in its binary implementation, and "
-        "mysqlclient)",
-    )
-    group.add_argument(
-        "--dev",
-        action="store_true",
-        help="in Python's development mode, which checks memory and warns more",
+    storm.add_argument("--driver", choices=[*requirements.DRIVERS])
+    storm.add_argument(
+        "--dev", action="store_true", help="in Python's development mode"
     )
     return parser
-
-
-def _run(options):
-    version = usable(options.django)
-    # The time goes on where bootstrap() starts this program again.
-    started = float(os.environ.setdefault(STARTED, str(time.monotonic())))
-    environment.bootstrap("evidence", requirements.EVIDENCE)
-    # Only now, since they need what is installed there.
-    if options.what == TABLES:
-        from evidence import tables
-
-        for pages, figures, *marker in tables.ALL:
-            tables.update(pages, figures, options.check, *marker)
-        return 0
-    if options.what in CASES:
-        return _cases(options.what, version)
-    if options.what == STORM:
-        return _storm(options, version)
-    if options.what in MEASURED:
-        return _measured(options, version)
-    from rich.console import Console
-
-    from checks.interrupts import unwinding
-    from evidence import facts, page, report, series, tables
-
-    quick = options.what == "quick"
-    servers = series.chosen(options.only, quick)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(unwinding())
-        json, html = (
-            file and stack.enter_context(files.replacing(Path(file)))
-            for file in (options.json, options.html)
-        )
-        total, left = LIMITS[options.what]
-        setups, results, versions = series.measured(
-            servers,
-            version,
-            quick,
-            lambda: max(started + total, time.monotonic() + left),
-            options.tls,
-        )
-        document = report.document(
-            servers, setups, results, versions, facts.machine(), _command(options)
-        )
-        if json:
-            json.write_text(report.text(document))
-        if html:
-            html.write_text(page.page(document, tables.measures()), encoding="utf-8")
-    print(f"{report.title(versions, document['machine'])}\n")
-    terminal = Console()
-    # What has no width of its own takes all that the table needs.
-    width = None if terminal.is_terminal else 200
-    Console(width=width).print(report.table(document))
-    print(f"\n{report.LEGEND}\n\n{document['sentence']}")
-    return 0 if document["proven"] else 1
-
-
-def _cases(name, version):
-    from checks.interrupts import unwinding
-    from evidence import cases
-
-    listed = importlib.import_module(f"evidence.{name}").CASES
-    with unwinding():
-        reasons = cases.differences(name, listed, version)
-    for reason in reasons:
-        print(f"Not as docs/{name}.md says: {reason}")
-    return 1 if reasons else 0
-
-
-def _measured(options, version):
-    from checks.interrupts import unwinding
-    from evidence import bench, costs, facts, gains, report
-
-    command, machine = f"python3 evidence {options.what}", facts.machine()
-    made, tables = {
-        BENCH: (
-            lambda: bench.document(
-                version, options.quick, command + " --quick" * options.quick, machine
-            ),
-            costs.whole,
-        ),
-        GAINS: (lambda: gains.document(version, command, machine), gains.tables),
-    }[options.what]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(unwinding())
-        json = options.json and stack.enter_context(files.replacing(Path(options.json)))
-        document = made()
-        if json:
-            json.write_text(report.text(document))
-    print(tables(document))
-    reasons = bench.beyond(document) if options.what == BENCH else []
-    for reason in reasons:
-        print(f"More than it may be: {reason}")
-    return int(bool(reasons))
-
-
-def _storm(options, version):
-    from checks.interrupts import unwinding
-    from evidence import facts, report, storm, trial
-
-    given = {name: getattr(options, name) for name in NUMBERS}
-    given["seed"] = given["seed"] or random.randrange(1, 1_000_000)
-    wanted = storm.Storm(**{name: number for name, number in given.items() if number})
-    django = trial.STOCK if options.stock else trial.FORK
-    database = options.database or "embedded"
-    driver = settings.check(database, options.driver, options.pool)
-    software = storm.Software(database, driver, options.dev)
-    kinds = [trial.POOL, trial.PERSISTENT] if driver in settings.POOLED else []
-    if options.pool or options.persistent or not kinds:
-        kinds = [trial.POOL if options.pool else trial.PERSISTENT]
-    outcomes = {}
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(unwinding())
-        json = options.json and stack.enter_context(files.replacing(Path(options.json)))
-        for connections in kinds:
-            outcome = storm.outcome(wanted, connections, django, version, software)
-            outcomes[connections, django] = outcome
-            print(f"{connections}, {django}:", flush=True)
-            print("\n".join(storm.report(wanted, outcome)), flush=True)
-        if json:
-            command = ["python3", "evidence", STORM]
-            command += [f"--{name}={getattr(wanted, name)}" for name in NUMBERS]
-            for name in (*SOFTWARE, "pool", "persistent", "stock", "django"):
-                value = getattr(options, name)
-                command += (
-                    [f"--{name}" if value is True else f"--{name}={value}"]
-                    if value
-                    else []
-                )
-            document = storm.document(
-                wanted, outcomes, facts.machine(), shlex.join(command)
-            )
-            json.write_text(report.text(document))
-    return int(not all(outcome.intact(wanted) for outcome in outcomes.values()))
-
-
-def _command(options):
-    """Return what repeats the run."""
-    only = [argument for name in options.only for argument in ("--only", name)]
-    django = ["--django", options.django] if options.django else []
-    tls = ["--tls"] * options.tls
-    return shlex.join(["python3", "evidence", options.what, *only, *django, *tls])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What a child does after fork(), in cases: each on stock and on the fork."""
+"""What a child does after fork(), case by case, on both Djangos."""
 
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -8,48 +9,42 @@ from typing import NamedTuple
 
 from checks.databases import postgresql
 from checks.databases.redis import redis
-from evidence import lifecycle, series, trial
+from evidence import lifecycle, markdown, series, trial
 from overlay import OverlayError, say
 
 # In seconds, for a case; it ends itself before.
 LIMIT = 30
 
+# What is in evidence.app, with the decorator `case`.
+MODULES = ("limits", "processes", "packages")
 DJANGOS = (trial.STOCK, trial.FORK)
-
-OWN, PARENTS = "a session of its own", "its parent's session"
 
 
 class Case(NamedTuple):
-    """
-    A case: the function that runs it, what is done, what that comes to on
-    stock Django and on the fork, with which connections and packages, and
-    whether it needs a Redis.
-    """
+    """A case, as the decorator of evidence.app.child has it; its module."""
 
     function: str
     what: str
-    stock: str
-    fork: str
-    connections: tuple = (trial.PERSISTENT,)
-    packages: tuple = ()
-    redis: bool = False
+    official: str
+    patched: str
+    connections: list
+    packages: list
+    redis: bool
+    module: str
 
 
-def differences(module, cases, version):
+def tables(version, only=()):
     """
-    Run the `cases`, whose functions are in app's `module`, with Django
-    `version`, say what came of each, and return why that isn't what they say:
-    a list of sentences, empty if it is. Raise OverlayError where one can't be
-    run.
+    Run the cases, or those that have one of the names `only` in theirs, with
+    Django `version`. Return a table of each module, as Markdown, and why what
+    came of them isn't what they say: a list of sentences, empty if it is.
+    Raise OverlayError where one can't be run.
     """
     djangos, _ = series.djangos(version)
-    pythons = {
-        packages: series.interpreter(packages)
-        for packages in dict.fromkeys(case.packages for case in cases)
-    }
-    reasons = []
+    reasons, found = [], []
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(postgresql.embedded(tcp=True))
+        cases = _listed(djangos, database, only)
         address, missing = None, None
         if any(case.redis for case in cases):
             address, missing = stack.enter_context(_redis())
@@ -57,27 +52,55 @@ def differences(module, cases, version):
             if case.redis and missing:
                 say(f"{case.what}: not run: {missing}")
                 continue
-            for connections in case.connections:
-                for django in DJANGOS:
-                    setup = trial.Setup(case.function, connections, django)
-                    with trial.prepared(
-                        setup,
-                        pythons[case.packages],
-                        djangos[django],
-                        database,
-                        time.monotonic() + LIMIT,
-                        EVIDENCE_REDIS=f"unix://{address}",
-                        # That a process with threads is forked.
-                        PYTHONWARNINGS="ignore",
-                    ) as prepared:
-                        outcome = _outcome(prepared, module, case.function)
-                    say(f"{case.what}, {connections}, {django}: {outcome}")
-                    if outcome != (expected := getattr(case, django)):
-                        reasons.append(
-                            f"{case.function}, {connections}, on {django}: {outcome}, "
-                            f"not {expected}."
-                        )
-    return reasons
+            reasons += _differences(case, djangos, database, address)
+    for module in MODULES:
+        lines = [(case.what, *case[2:4]) for case in cases if case.module == module]
+        header = ("package" if module == "packages" else "in a child, to", *DJANGOS)
+        if lines:
+            found.append(markdown.table(header, lines))
+    return found, reasons
+
+
+def _listed(djangos, database, only):
+    cases = []
+    for module in MODULES:
+        setup = trial.Setup(module, trial.PERSISTENT, trial.STOCK)
+        python = series.interpreter([])
+        deadline = time.monotonic() + LIMIT
+        django = djangos[trial.STOCK]
+        with trial.prepared(setup, python, django, database, deadline) as prepared:
+            listed = json.loads(_printed(prepared, module))
+        cases += [Case(*each, module) for each in listed]
+    if only:
+        names = " ".join(case.function for case in cases)
+        cases = [each for each in cases if any(name in each.function for name in only)]
+        if not cases:
+            raise OverlayError(f"There is no such case: name some of {names}.")
+    return cases
+
+
+def _differences(case, djangos, database, address):
+    """Run `case` and yield why what came of it isn't what it says."""
+    python = series.interpreter(case.packages)
+    for connections in case.connections:
+        for django, expected in zip(DJANGOS, (case.official, case.patched)):
+            with trial.prepared(
+                trial.Setup(case.function, connections, django),
+                python,
+                djangos[django],
+                database,
+                time.monotonic() + LIMIT,
+                EVIDENCE_REDIS=f"unix://{address}",
+                # That a process with threads is forked.
+                PYTHONWARNINGS="ignore",
+            ) as prepared:
+                outcome = _printed(prepared, case.module, case.function)
+            say(f"{case.what}, {connections}, {django}: {outcome}")
+            if outcome != expected:
+                yield (
+                    f"{case.function}, {connections}, on {django}: {outcome}, not "
+                    f"{expected}."
+                )
 
 
 @contextlib.contextmanager
@@ -96,15 +119,10 @@ def _redis():
         yield found
 
 
-def _outcome(prepared, module, function):
-    """Return the last line of what `function` of app's `module` prints."""
-    command = [prepared.python, "-m", f"app.{module}", function]
-    with lifecycle.started(prepared, command) as case:
+def _printed(prepared, module, *function):
+    """Return the last line that app's `module` prints."""
+    command = [prepared.python, "-m", f"app.{module}", *function]
+    with lifecycle.started(prepared, command) as process:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            case.wait(LIMIT)
+            process.wait(LIMIT)
     return (prepared.log.read_text(errors="replace").splitlines() or ["nothing"])[-1]
-
-
-def rows(cases):
-    """Return the rows of a table of `cases`, which are strings."""
-    return [(case.what, case.stock, case.fork) for case in cases]

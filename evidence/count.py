@@ -8,9 +8,8 @@ HUNG = "hung"
 
 class Answer(NamedTuple):
     """
-    What came back for a token: the token, the ids of the process and of the
-    server session that answered, and the seconds that it took there; or why
-    nothing did, HUNG or an error.
+    What came back for a token: the token, and the ids of the process and of
+    the server session that answered; or why nothing did, HUNG or an error.
     Nobody has `asked` for what is said of a session before the load, and the
     `parent` of the processes asks for itself once these have ended.
     """
@@ -19,7 +18,6 @@ class Answer(NamedTuple):
     token: str | None = None
     process: int | None = None
     session: int | None = None
-    took: float | None = None
     error: str | None = None
     parent: bool = False
 

@@ -1,5 +1,6 @@
 """What a run was made with, for whoever reads its figures."""
 
+import datetime
 import json
 import os
 import platform
@@ -32,31 +33,19 @@ def installed(python, packages):
     return {name: versions[name.lower()] for name in names}
 
 
-def versions(django, fork, database):
-    """
-    Return the versions of what all set-ups have in common, given those of
-    stock Django and of the fork.
-    """
-    return {
-        "Django": django,
-        "fork": fork,
-        "Python": platform.python_version(),
-        "PostgreSQL": _postgresql(database),
-    }
-
-
-def machine():
-    """Return what the run was made on."""
-    return {
-        "CPU": _cpu(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-    }
-
-
-def _postgresql(database):
+def server(database):
+    """Return the name and the version of the server of `database`."""
     with psycopg.connect(**postgresql.parameters(database)) as connection:
-        return connection.execute("SHOW server_version").fetchone()[0]
+        return {"PostgreSQL": connection.execute("SHOW server_version").fetchone()[0]}
+
+
+def printed(command, versions):
+    """Return the paragraph that says what printed a table, and with what."""
+    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"Printed by `{command}` on {datetime.date.today()}, with {software}, Python "
+        f"{platform.python_version()}; {os.cpu_count()} cores, {_cpu()}."
+    )
 
 
 def _cpu():

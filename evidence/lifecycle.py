@@ -25,8 +25,7 @@ class Trial(NamedTuple):
     """
     What a server is run with: its interpreter, how many tokens it's asked for,
     whether with the workaround, the time.monotonic() of its deadline, a
-    directory of its own, the environment variables, and `look(process)`, to be
-    called once before `process` forks and once when there was load.
+    directory of its own, and the environment variables.
     """
 
     python: Path
@@ -35,7 +34,6 @@ class Trial(NamedTuple):
     deadline: float
     directory: Path
     environ: dict
-    look: object
 
     @property
     def told(self):
@@ -86,13 +84,12 @@ def _failing():
 
 def before_fork(trial, process):
     """
-    Look at `process` when it has been answered before the fork, and let it go
-    on. Raise OverlayError if it never is.
+    Let `process` go on once it has been answered before the fork. Raise
+    OverlayError if it never is.
     """
     wait(
         trial, process, lambda: trial.told.exists() and BEFORE in trial.told.read_text()
     )
-    trial.look(process)
     Path(f"{trial.told}.seen").touch()
 
 
@@ -126,11 +123,7 @@ def answered(trial, process):
     `process`, which forks them, ends.
     """
     before_fork(trial, process)
-    answers = load.told(trial.told, process, trial.deadline)
-    for number, answer in enumerate(answers):
-        if number == trial.tokens // 2:
-            trial.look(process)
-        yield answer
+    yield from load.told(trial.told, process, trial.deadline)
 
 
 def answered_then_ended(trial, process):
@@ -145,7 +138,6 @@ def answered_then_ended(trial, process):
         if answer.asked and not answer.parent:
             left -= 1
             if not left:
-                trial.look(process)
                 process.terminate()
 
 
@@ -155,6 +147,5 @@ def requested(trial, process, address):
     then to what it asked itself, until it has ended as it was asked to.
     """
     yield from load.requests(address, trial.tokens, trial.deadline)
-    trial.look(process)
     process.terminate()
     yield from load.told(trial.told, process, time.monotonic() + END)

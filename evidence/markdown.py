@@ -1,10 +1,6 @@
 """Markdown of what isn't Markdown."""
 
 import html
-import textwrap
-
-# Of its lines, in characters.
-COLUMNS = 120
 
 
 def table(header, lines, right=0):
@@ -13,11 +9,6 @@ def table(header, lines, right=0):
     return "\n".join(
         f"| {' | '.join(map(text, line))} |" for line in (header, rule, *lines)
     )
-
-
-def filled(string):
-    """Return `string` as a paragraph."""
-    return textwrap.fill(text(string), COLUMNS, break_on_hyphens=False)
 
 
 def text(string):

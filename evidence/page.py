@@ -1,168 +1,142 @@
-"""The report as one HTML file, which loads nothing else."""
+"""The report for those who look rather than read: one HTML file."""
 
-from pathlib import Path
-from typing import NamedTuple
+from jinja2 import Environment
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from evidence import report
+from evidence.trial import DJANGOS
 
-from evidence import report, tables
-from evidence.count import Figures
-from evidence.servers import SHOWN
-from evidence.trial import FORK, STOCK, TOKENS, WORKAROUND
+# What evidence.app.workaround does in the child, by how connections are kept,
+# and what isn't code that runs there.
+CODE = (
+    'connections["default"]._connection_pools.clear()  # with a pool\n'
+    "connections.close_all()  # with persistent connections"
+)
+OPTIONS = {"lazy-apps": "lazy-apps = true  # in uWSGI's configuration"}
 
-# The columns in which any number but 0 is what should not be.
-BAD = ("wrong", "failed", "hung", "shared")
+# The colours tell the outcomes apart without telling red from green.
+TEMPLATE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Django's database connections after fork()</title>
+<style>
+:root { --back: #fff; --text: #1a1d21; --muted: #555b63; --panel: #f2f4f7;
+  --right: #0072b2; --wrong: #b54900; --failed: #c46f9f; --hung: #1a1d21; }
+@media (prefers-color-scheme: dark) { :root { --back: #15181c; --text: #e8eaed;
+  --muted: #a9b0b9; --panel: #20242a; --right: #3d9bd6; --wrong: #f0702a;
+  --failed: #e0a8cc; --hung: #fff; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--back); color: var(--text);
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
+p { max-width: 45rem; }
+h2 { margin: 2rem 0 .3rem; font-size: 1.1rem; }
+.doubtful { border-left: .3rem solid var(--wrong); padding-left: .8rem; }
+.totals { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
+.totals div { flex: 1 1 12rem; background: var(--panel); padding: .8rem; }
+.totals dd { margin: 0; }
+.totals strong { display: block; font-size: 2.5rem; line-height: 1.2; }
+.bars { display: grid; grid-template-columns: 11rem 1fr 1.2fr; gap: .1rem .6rem;
+  align-items: center; margin: 0; }
+.bars dt { color: var(--muted); }
+.bars dd { margin: 0; }
+.bar { display: flex; height: .8rem; background: var(--panel); }
+.key span { display: inline-block; width: .9rem; height: .9rem; }
+.right { background: var(--right); } .wrong { background: var(--wrong); }
+.failed { background: var(--failed); } .hung { background: var(--hung); }
+pre { margin: .3rem 0; padding: .5rem; background: var(--panel);
+  white-space: pre-wrap; }
+@media (max-width: 40rem) { .bars { grid-template-columns: 1fr; }
+  .bars dd + dt { margin-top: .5rem; } }
+</style>
+</head>
+<body>
+<main>
+<h1>Django's database connections after fork()</h1>
+{% for doubt in doubts %}
+<p class="doubtful">{{ doubt }}</p>
+{% endfor %}
+<dl class="totals">
+{% for django, number, asked in totals %}
+<div><dt>{{ django }}</dt>
+<dd><strong>{{ number }}</strong> of {{ asked }} requests got another request's
+data</dd></div>
+{% endfor %}
+</dl>
+<p>{{ sentence }} Each server was asked 200 times with a pool and 200 times with
+persistent connections. A process that waits for ever asks no more, so that some
+numbers are smaller.</p>
+<p class="key">
+{% for name, what in key.items() %}
+<span class="{{ name }}"></span> {{ what }}
+{% endfor %}
+</p>
+{% for server, bars in servers %}
+<h2>{{ server.name }}</h2>
+<dl class="bars">
+{% for django, numbers, words in bars %}
+<dt>{{ django }}</dt>
+<dd class="bar" role="img" aria-label="{{ words }}">
+{% for name, number in numbers.items() if number %}
+<span class="{{ name }}" style="flex-grow: {{ number }}"></span>
+{% endfor %}
+</dd>
+<dd>{{ words }}</dd>
+{% endfor %}
+</dl>
+{% if server.workaround %}
+<p>The usual workaround, <code>{{ server.workaround }}</code>:</p>
+<pre><code>{{ options.get(server.workaround, code) }}</code></pre>
+{% endif %}
+{% endfor %}
+<p>{{ made }}</p>
+</main>
+</body>
+</html>
+"""
 
-# What can become of a request; a process that hangs asks no more.
-OUTCOMES = Figures._fields[:4]
-UNASKED = "never asked"
-
-# What evidence.app.workaround does in the child, by how connections are kept.
-IN_CHILD = {
-    "pool": 'type(connections["default"])._connection_pools.clear()',
-    "persistent": "connections.close_all()",
+KEY = {
+    "right": "right",
+    "wrong": "another request's data",
+    "failed": "an error",
+    "hung": "no answer in time",
 }
-# What is not code that runs in the child.
-OPTIONS = {"lazy-apps": "lazy-apps = true"}
 
 
-class Bar(NamedTuple):
-    """The requests to a server with one Django, by outcome, and in words."""
-
-    django: str
-    numbers: dict[str, int]
-    text: str
-
-
-class Session(NamedTuple):
+def page(servers, results, doubts, made):
     """
-    A session of the database server: the processes that held it before the
-    fork and at the end of the load, and whether several did at once.
+    Return the report of the `results` of `servers` as HTML, given sentences
+    about what is in doubt, `doubts`, and one that says how it was `made`.
     """
-
-    name: str
-    before: list[str]
-    after: list[str]
-    shared: bool
-
-
-def page(document, measures=None):
-    """
-    Return the HTML of `document`, which is as report.document() makes it, with
-    charts of the `measures`, dicts of numbers by what they are of, if any.
-    """
-    environment = Environment(
-        autoescape=True,
-        lstrip_blocks=True,
-        trim_blocks=True,
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-    )
-    setups = document["setups"]
-    rows = [setup | {"row": row} for setup, row in zip(setups, report.rows(document))]
-    servers = _grouped(rows, "server")
-    return environment.get_template("page.html.j2").render(
-        document=document,
-        header=report.HEADER,
-        servers=servers,
-        bad=_bad,
-        code=_code,
-        outcomes=(*OUTCOMES, UNASKED),
-        totals=_totals(servers),
-        bars={server: _bars(those) for server, those in servers.items()},
-        sessions=_held(servers),
-        unsafe=SHOWN,
-        measures=measures or {},
+    totals = []
+    for django in DJANGOS:
+        figures = [each.figures for each in results if each.setup.django == django]
+        if figures:
+            number = report.total(figures, "wrong")
+            totals.append((django, number, report.asked(figures)))
+    environment = Environment(autoescape=True, trim_blocks=True)
+    return environment.from_string(TEMPLATE).render(
+        doubts=doubts,
+        totals=totals,
+        sentence=report.sentence(servers, results),
+        key=KEY,
+        servers=[(server, _bars(server, results)) for server in servers],
+        options=OPTIONS,
+        code=CODE,
+        made=made.replace("`", ""),
     )
 
 
-def _grouped(setups, name):
-    """Return lists of `setups` by what each of them has as `name`."""
-    groups = {}
-    for setup in setups:
-        groups.setdefault(setup[name], []).append(setup)
-    return groups
-
-
-def _bad(name, setup):
-    """Return whether something is wrong with the figure `name` of `setup`."""
-    if name == "parent":
-        return any((setup["parent"] or {}).get(column) for column in BAD)
-    return name in BAD and setup[name] > 0
-
-
-def _code(workaround):
-    """Return the code of a workaround, by how connections are kept."""
-    return {"": OPTIONS[workaround]} if workaround in OPTIONS else IN_CHILD
-
-
-def _totals(servers):
-    """
-    Return for each Django how many requests got the data of another one, and
-    of how many, on the `servers` that count.
-    """
-    counted = [
-        setup
-        for setups in servers.values()
-        for setup in setups
-        if setup["expected"] != SHOWN and not setup["not_run"]
-    ]
-    return {
-        django: (
-            sum(setup["wrong"] for setup in those),
-            sum(setup[name] for setup in those for name in OUTCOMES),
-        )
-        for django in (STOCK, WORKAROUND, FORK)
-        if (those := [setup for setup in counted if setup["django"] == django])
-    }
-
-
-def _bars(setups):
-    """Return the Bars of `setups`, which are of one server."""
+def _bars(server, results):
     bars = []
-    for django, those in _grouped(setups, "django").items():
-        run = [setup for setup in those if not setup["not_run"]]
-        numbers = {name: sum(setup[name] for setup in run) for name in OUTCOMES}
-        asked = sum(numbers.values())
-        numbers[UNASKED] = max(0, len(run) * TOKENS - asked)
-        bars.append(Bar(django, numbers, tables.cell(those)))
+    for django in DJANGOS:
+        if those := report.of(results, server, django):
+            figures = [each.figures for each in those]
+            numbers = {name: report.total(figures, name) for name in KEY}
+            bars.append((django, numbers, report.cell(those)))
     return bars
-
-
-def _held(servers):
-    """
-    Return the Sessions on stock and on the fork, where they were seen, for
-    each server, by how it keeps connections and its Django.
-    """
-    return {
-        server: seen
-        for server, setups in servers.items()
-        if (
-            seen := {
-                f"{setup['connections']}, {setup['django']}": sessions
-                for setup in setups
-                if setup["django"] in (STOCK, FORK)
-                if (sessions := _sessions(setup["held"]))
-            }
-        )
-    }
-
-
-def _sessions(held):
-    """Return the Sessions of what is `held`, of a document."""
-    columns = [*held, {}, {}][:2]
-    return [
-        Session(str(session), *users, shared=any(len(those) > 1 for those in users))
-        for session in dict.fromkeys(
-            session
-            for column in columns
-            for those in column.values()
-            for session in those
-        )
-        if (
-            users := [
-                [process for process, those in column.items() if session in those]
-                for column in columns
-            ]
-        )
-    ]

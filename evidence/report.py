@@ -1,136 +1,95 @@
-"""The figures as a table, as JSON, and as Markdown."""
+"""What servers did under load, as Markdown."""
 
-import json
+from evidence import markdown
+from evidence.count import Figures
+from evidence.trial import DJANGOS, WORKAROUND
 
-from rich import box
-from rich.table import Table
+OUTCOMES = Figures._fields[:4]
 
-from evidence import markdown, proof
-from evidence.trial import FORK, TOKENS
-
-HEADER = (
-    *("server", "connections", "Django"),
-    *("right", "wrong", "failed", "hung", "shared", "sessions", "ms", "parent"),
+LEGEND = (
+    "Of 200 requests for each kind of connections; a process that waits for ever asks "
+    "no more. *wrong*: another request's data. *failed*: an error. *hung*: no answer "
+    "in time. *shared*: sessions of the database server that several processes used. "
+    "*parent*: the parent's own queries once its workers had ended."
 )
 
-# What the words in tables mean.
-TERMS = {
-    "wrong": "another request's data",
-    "failed": "an error",
-    "hung": (
-        "no answer in time; a process that waits for one asks no more, so that a row "
-        "can add up to less"
-    ),
-    "shared": "sessions of the database server that several processes used",
-    "sessions": "those that answered",
-    "ms": (
-        "the median of the milliseconds that an answer took in the process that asked "
-        "the database, a new connection included"
-    ),
-    "parent": (
-        "how many of the parent's own queries were right once the workers had come and "
-        "gone, where it can run any"
-    ),
-    "workaround": "what projects do on stock Django",
-}
+
+def table(servers, results):
+    """Return what came of `results` on each of `servers`, in words."""
+    lines = []
+    for server in servers:
+        row = [server.name]
+        for django in DJANGOS:
+            those = of(results, server, django)
+            row.append(cell(those) if those else "none")
+        lines.append(row)
+    return markdown.table(("server", *DJANGOS), lines)
 
 
-def legend(*names, mark=""):
-    """Return what `names`, of TERMS, mean, each between two of `mark`."""
-    return " ".join(f"{mark}{name}{mark}: {TERMS[name]}." for name in names)
+def of(results, server, django):
+    """Return those of `results` that are of `server` with `django`."""
+    wanted = server.name, django
+    return [
+        each for each in results if (each.setup.server, each.setup.django) == wanted
+    ]
 
 
-LEGEND = f"Of {TOKENS} requests, {legend(*list(TERMS)[:-1])}"
+def cell(results):
+    """Return in words what came of `results`, of one server and Django."""
+    run = [result for result in results if not result.reason]
+    parts = [_outcome(run)] if run else []
+    parts += [
+        f"{result.setup.connections} not run: {result.reason}"
+        for result in results
+        if result.reason
+    ]
+    return "; ".join(parts)
 
 
-def title(versions, machine):
-    """Return what the table was measured with, as a line."""
-    software = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{software}; {machine['cores']} cores, {machine['CPU']}"
+def total(figures, name):
+    """Return the sum of what all `figures` have of that `name`."""
+    return sum(getattr(each, name) for each in figures)
 
 
-def document(servers, setups, results, versions, machine, command):
-    """Return all that is known of a run, for JSON."""
-    reasons = proof.doubts(servers, setups, results)
-    by_name = {server.name: server for server in servers}
-    return {
-        "sentence": proof.sentence(servers, results, reasons, versions),
-        "proven": not reasons,
-        "command": command,
-        "legend": LEGEND,
-        "versions": versions,
-        "machine": machine,
-        "setups": [
-            {
-                **result.setup._asdict(),
-                "workaround": by_name[result.setup.server].workaround,
-                "expected": by_name[result.setup.server].expected,
-                "note": by_name[result.setup.server].note,
-                **result.figures._asdict(),
-                "sessions": result.sessions,
-                "ms": result.milliseconds,
-                "processes": result.processes,
-                "parent": result.parent._asdict() if any(result.parent) else None,
-                "held": list(result.held),
-                "errors": list(result.errors),
-                "seconds": result.seconds,
-                "not_run": result.reason,
-            }
-            for result in results
-        ],
-    }
+def asked(figures):
+    """Return how many requests all `figures` are of."""
+    return sum(total(figures, name) for name in OUTCOMES)
 
 
-def rows(document):
-    """Return the rows of the table below HEADER, as strings."""
-    return [_row(setup) for setup in document["setups"]]
+def _outcome(results):
+    figures = [result.figures for result in results]
+    if not asked(figures):
+        return "no answers"
+    bad = [
+        f"{total(figures, name)} {name}"
+        for name in OUTCOMES[1:]
+        if total(figures, name)
+    ]
+    right = f"{asked(figures)} right"
+    parts = [f"{', '.join(bad) or right} of {asked(figures)}"]
+    if shared := total(figures, "shared"):
+        parts.append(f"{shared} shared")
+    parents = [result.parent for result in results]
+    if (answered := total(parents, "right")) < asked(parents):
+        parts.append(f"parent {answered} of {asked(parents)}")
+    return "; ".join(parts)
 
 
-def _row(setup):
-    names = tuple(setup[name.lower()] for name in HEADER[:3])
-    if setup["not_run"]:
-        return (*names, f"not run: {setup['not_run']}", *[""] * (len(HEADER) - 4))
-    parent = setup["parent"]
-    asked = sum(parent[name] for name in HEADER[3:7]) if parent else 0
+def sentence(servers, results):
+    """Return in plain words what came of all `results`."""
+
+    def said(django):
+        those = [each.figures for each in results if each.setup.django == django]
+        lost = total(those, "failed") + total(those, "hung")
+        return f"{total(those, 'wrong')} of {asked(those)} requests", lost
+
+    official, patched = DJANGOS[0], DJANGOS[-1]
+    text = "{}, {} got another request's data, and {} no answer.".format
+    words = text(f"On {official}", *said(official))
+    if any(server.workaround for server in servers):
+        words += f" {text(WORKAROUND.capitalize(), *said(WORKAROUND))}"
+    figures = [each.figures for each in results if each.setup.django == patched]
     return (
-        *names,
-        *(str(setup[name]) for name in HEADER[3:9]),
-        "" if setup["ms"] is None else f"{setup['ms']:.1f}",
-        f"{parent['right']} of {asked}" if parent else "",
+        f"{words} On {patched}, {total(figures, 'right')} of {asked(figures)} were "
+        "answered rightly, and no process used a session of another one."
     )
-
-
-def table(document):
-    """Return the table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in HEADER[:3]:
-        table.add_column(name, overflow="fold")
-    for name in HEADER[3:]:
-        table.add_column(name, justify="right")
-    for setup, row in zip(document["setups"], rows(document)):
-        if setup["not_run"]:
-            # There's no room for the reason, which is in the sentence.
-            row = (*row[:3], "not run", *row[4:])
-        table.add_row(*row, end_section=setup["django"] == FORK)
-    return table
-
-
-def text(document):
-    """Return `document` as JSON, each item of its lists on a line."""
-    lists = {name: items for name, items in document.items() if isinstance(items, list)}
-    written = json.dumps(document | dict.fromkeys(lists), indent=1)
-    for name, items in lists.items():
-        lines = ",\n".join(map(json.dumps, items))
-        written = written.replace(f'"{name}": null', f'"{name}": [\n{lines}\n]')
-    return f"{written}\n"
-
-
-def made_with(document):
-    """Return as Markdown what `document` was measured by and with."""
-    made = title(document["versions"], document["machine"])
-    return f"`{document['command']}` with {made}"
-
-
-def printed(document):
-    """Return the paragraph that says so, as Markdown."""
-    return markdown.filled(f"Printed by {made_with(document)}.")

@@ -64,7 +64,7 @@ def measured(servers, version, quick, deadline, tls=False):
     by_django, names = djangos(version)
     pythons = _interpreters(servers)
     with postgresql.debian() if tls else postgresql.embedded(tcp=True) as database:
-        versions = facts.versions(*names, database)
+        versions = {"Django": " and ".join(names), **facts.server(database)}
         for packages, python in pythons.items():
             if not isinstance(python, OverlayError):
                 versions |= facts.installed(python, [*requirements.PSYCOPG, *packages])

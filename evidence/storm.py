@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import platform
 import subprocess
 import time
 import uuid
@@ -149,8 +148,7 @@ def outcome(storm, connections, django, version, software):
                 # While it is there, but with no connection any more.
                 left = _left(run, sessions, before)
             rows = _rows(run, f"SELECT name FROM {schema}.committed")
-            versions = dict(zip(("Django", "fork"), names)) | {
-                "Python": platform.python_version(),
+            versions = {"Django": names[django != trial.STOCK]} | {
                 name: _rows(run, version)[0],
                 **facts.installed(python, requirements.DRIVERS[software.driver]),
             }
@@ -256,27 +254,6 @@ def _left(run, sessions, before):
         if time.monotonic() > deadline:
             break
     return left
-
-
-def document(storm, outcomes, machine, command):
-    """
-    Return all that is known of `outcomes`, by how connections were kept and
-    the Django, for JSON.
-    """
-    return {
-        "command": command,
-        "versions": next(iter(outcomes.values())).versions,
-        "machine": machine,
-        "setups": [
-            {"connections": connections, "django": django, **storm._asdict()}
-            | {
-                name: value
-                for name, value in outcome._asdict().items()
-                if name not in ("versions", "log")
-            }
-            for (connections, django), outcome in outcomes.items()
-        ],
-    }
 
 
 def report(storm, outcome):

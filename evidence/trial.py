@@ -3,30 +3,33 @@
 import contextlib
 import json
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from evidence import sessions
 from evidence.count import HUNG, Figures, count
 from evidence.lifecycle import Trial
 from overlay import OverlayError
 
 TOKENS = 200
 
-# The longest that a set-up takes, in seconds.
-LIMIT = 20
+# The longest that a set-up takes, in seconds, and after how many requests that
+# hang enough is known.
+LIMIT, HANGING = 120, 32
 
-STOCK, WORKAROUND, FORK = "stock", "stock + workaround", "fork"
+STOCK, WORKAROUND, FORK = (
+    "official Django",
+    "with the usual workaround",
+    "patched Django",
+)
+DJANGOS = (STOCK, WORKAROUND, FORK)
 POOL, PERSISTENT = "pool", "persistent"
 
 
 class Setup(NamedTuple):
     """
-    A server, by name, how it keeps connections, and its Django: stock, stock
-    with the usual workaround, or the fork.
+    A server, by name, how it keeps connections, and its Django.
     """
 
     server: str
@@ -37,9 +40,7 @@ class Setup(NamedTuple):
 class Result(NamedTuple):
     """
     What came of a set-up under load: the figures, those of the parent's own
-    tokens after the load, how many processes and server sessions answered,
-    the median of the milliseconds that an answer took in them, which processes
-    held which sessions before the fork and at the end, the first few errors,
+    tokens after the load, how many processes answered, the first few errors,
     how long it took in seconds, and why it wasn't run, if so.
     """
 
@@ -47,9 +48,6 @@ class Result(NamedTuple):
     figures: Figures = Figures()
     parent: Figures = Figures()
     processes: int = 0
-    sessions: int = 0
-    milliseconds: float | None = None
-    held: tuple = ()
     errors: tuple = ()
     seconds: float = 0
     reason: str | None = None
@@ -61,7 +59,7 @@ def setups(servers, connections=(POOL, PERSISTENT)):
         Setup(server.name, kind, django)
         for server in servers
         for kind in connections
-        for django in (STOCK, WORKAROUND, FORK)
+        for django in DJANGOS
         if server.workaround or django != WORKAROUND
     ]
 
@@ -73,18 +71,17 @@ def result(server, setup, python, packages, database, deadline, advance):
     dict as in DATABASES, until `deadline`, a time of time.monotonic(), at the
     latest. Call `advance()` after each answer.
     """
-    start, answers, held, reason = time.monotonic(), [], [], None
+    start, answers, reason = time.monotonic(), [], None
     deadline = min(deadline, start + LIMIT)
     with prepared(setup, python, packages, database, deadline, TOKENS) as trial:
-        trial = trial._replace(
-            look=lambda process: held.append(sessions.holders(process, database))
-        )
         # Else an interrupt leaves its end to the garbage collection.
         with contextlib.closing(server.answers(trial)) as given:
             try:
                 for answer in given:
                     answers.append(answer)
                     advance()
+                    if sum(each.error == HUNG for each in answers) >= HANGING:
+                        break
             except OverlayError as error:
                 reason = str(error)
     errors = dict.fromkeys(answer.error for answer in answers)
@@ -98,19 +95,10 @@ def result(server, setup, python, packages, database, deadline, advance):
             if answer.parent
         ),
         processes=len({answer.process for answer in asked} - {None}),
-        sessions=len({answer.session for answer in asked} - {None}),
-        milliseconds=_median(answer.took for answer in asked),
-        held=tuple(held),
         errors=tuple(error for error in errors if error not in (None, HUNG))[:3],
         seconds=round(time.monotonic() - start, 1),
         reason=reason,
     )
-
-
-def _median(seconds):
-    """Return the median of those `seconds` that aren't None, as ms."""
-    known = [number for number in seconds if number is not None]
-    return round(statistics.median(known) * 1000, 2) if known else None
 
 
 def not_run(setup, reason):
@@ -134,7 +122,6 @@ def prepared(setup, python, packages, database, deadline, tokens=0, **variables)
             deadline,
             Path(directory),
             environ(setup, packages, database, directory) | variables,
-            lambda process: None,
         )
 
 

@@ -17,26 +17,9 @@ from overlay import ROOT, OverlayError, environment, run, say  # noqa: E402
 from overlay.commits import commits  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
-# Django's suites that use what the fork changes, and pass on the PostgreSQL of
-# the package, which has neither ICU nor TLS.
-SUITES = [
-    "asgi",
-    "async",
-    "backends",
-    "db_utils",
-    "delete_regress",
-    "dispatch",
-    "handlers",
-    "select_for_update",
-    "servers",
-    "signals",
-    "test_client",
-    "test_runner",
-    "test_utils",
-    "transaction_hooks",
-    "transactions",
-]
-
+# The suites that our tests are in, and those next to them. They pass on the
+# PostgreSQL of the package, which has neither ICU nor TLS.
+SUITES = ["backends", "dispatch", "transactions"]
 
 # Of the tooling, whose tests lie in them.
 PACKAGES = ["overlay", "checks", "evidence"]
@@ -54,9 +37,9 @@ def _parser():
         allow_abbrev=False,
         usage="%(prog)s [options] [what Django's runtests.py takes]",
         description=(
-            "Run Django's tests on the fork. Without labels or options of Django's, "
-            "run the fork's own tests, Django's suites next to them, and the tests of "
-            "the tooling."
+            "Run Django's tests on patched Django. Without labels or options of "
+            "Django's, run the suites that our own tests are in, and the tests of the "
+            "tooling."
         ),
         epilog=(
             "Everything else is passed on to Django's runtests.py, as in: %(prog)s "
@@ -82,9 +65,9 @@ def _parser():
         "is in this repository)",
     )
     parser.add_argument(
-        "--all",
+        "--tooling",
         action="store_true",
-        help="run all tests of the tooling, which takes some minutes more",
+        help="run the tests of the tooling alone, with what pytest takes",
     )
     parser.add_argument(
         "--own",
@@ -142,6 +125,10 @@ def _run(options, rest):
     # Only now, since they need what is installed there.
     from checks import processes, trees
 
+    tooling = [sys.executable, "-m", "pytest", "-n2", *PACKAGES]
+    if options.tooling:
+        with interrupts.unwinding():
+            return processes.run([*tooling, *rest], cwd=ROOT)
     if options.own:
         rest = [*_fork_tests(), *rest]
     # Without any options, with and without a pool on the same server.
@@ -177,16 +164,16 @@ def _run(options, rest):
         )
         if rest:
             return django(*rest)
-        runs = {"fork tests": functools.partial(django, *_fork_tests())}
-        for module in modules:
-            runs[f"Django's suites, {module}"] = functools.partial(
+        runs = {
+            f"{' '.join(SUITES)}, {module}": functools.partial(
                 django, *SUITES, "--parallel=auto", settings=module
             )
+            for module in modules
+        }
         if not options.database:
             runs["the tooling's tests"] = functools.partial(
                 processes.run,
-                [sys.executable, "-m", "pytest", "-n2", *PACKAGES]
-                + ([] if options.all else ["-m", "not slow"]),
+                [*tooling, "-m", "not slow"],
                 cwd=ROOT,
             )
         return _summary(runs)

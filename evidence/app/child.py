@@ -1,8 +1,10 @@
 """What cases do: something in a child that is forked for it."""
 
+import json
 import os
 import select
 import signal
+import sys
 from contextlib import suppress
 
 # In seconds, until a child is said to hang, and until a case is ended.
@@ -14,10 +16,34 @@ TRANSACTION = "SELECT pg_current_xact_id()"
 OWN, PARENTS = "a session of its own", "its parent's session"
 
 
-def run(functions, case):
-    """Print what that of the `functions` returns which is named `case`."""
-    signal.alarm(LIMIT)
-    print(functions[case]())
+POOL, PERSISTENT = "pool", "persistent"
+BOTH = [POOL, PERSISTENT]
+
+CASES = []
+
+
+def case(what, official, patched, connections=(PERSISTENT,), packages=(), redis=False):
+    """
+    Have the decorated function be a case: `what` a child does, and what that
+    comes to on official Django and on patched Django, which the function
+    returns; with each of `connections`, the `packages`, and a Redis if needed.
+    """
+
+    def add(function):
+        name = function.__name__
+        CASES.append([name, what, official, patched, connections, packages, redis])
+        return function
+
+    return add
+
+
+def main(functions):
+    """Print the cases as JSON, or what the one returns that is named."""
+    if len(sys.argv) == 1:
+        print(json.dumps(CASES))
+    else:
+        signal.alarm(LIMIT)
+        print(functions[sys.argv[1]]())
 
 
 def configured(engine="django.db.backends.postgresql", opened=True, **options):

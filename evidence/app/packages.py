@@ -1,22 +1,22 @@
 """
-What packages around the database know of their session after a fork:
+What packages around the database make of a fork:
 
-    python -m app.packages CASE
-
-CASE is the name of a function below, as evidence/packages.py lists them. What
-it returns is printed.
+    python -m app.packages [CASE]
 """
 
 import importlib.util
-import sys
 from pathlib import Path
 
 from app import recipes
 from app.child import (
+    BOTH,
+    OWN,
+    PARENTS,
     asked,
+    case,
     configured,
     in_child,
-    run,
+    main,
     session,
     values,
     whose,
@@ -52,6 +52,13 @@ def traced(queries):
     return f", {sum(QUERY in query for query in queries)} of 2 queries traced"
 
 
+@case(
+    "django-tenants",
+    f"{PARENTS}, in the schema one",
+    f"{OWN}, in the schema one",
+    BOTH,
+    packages=["django-tenants==4.0.1"],
+)
 def tenants(**options):
     """Ask in the schema of a tenant."""
     configured(
@@ -64,11 +71,13 @@ def tenants(**options):
     return asked(known=in_schema)
 
 
-def tenants_limited():
-    """The same where the search path is set once for each session."""
-    return tenants(TENANT_LIMIT_SET_CALLS=True)
-
-
+@case(
+    "django-pgschemas",
+    f"{PARENTS}, in the schema one",
+    f"{OWN}, in the schema one",
+    BOTH,
+    packages=["django-pgschemas==1.3.2"],
+)
 def pgschemas():
     """Ask in the schema of another package's tenant."""
     configured(
@@ -86,6 +95,13 @@ def pgschemas():
     return asked(known=in_schema)
 
 
+@case(
+    "django-prometheus",
+    f"{PARENTS}, connection number 1",
+    f"{OWN}, connection number 2",
+    BOTH,
+    packages=["django-prometheus==2.5.0"],
+)
 def prometheus():
     """Ask where connections are counted."""
     configured("django_prometheus.db.backends.postgresql")
@@ -98,45 +114,42 @@ def prometheus():
     return asked(known=known)
 
 
-def postgis():
-    """Ask through PostGIS's backend, in a database without it."""
-    (gdal,) = _libraries("pyogrio", "libgdal")
-    (geos,) = _libraries("shapely", "libgeos_c")
-    configured(
-        "django.contrib.gis.db.backends.postgis",
-        GDAL_LIBRARY_PATH=str(gdal),
-        GEOS_LIBRARY_PATH=str(geos),
-    )
-    return asked()
-
-
 def _libraries(package, name):
     """Return the paths of the library `name` that comes with `package`."""
     directory = Path(importlib.util.find_spec(package).origin).parent
     return directory.with_name(f"{package}.libs").glob(f"{name}*")
 
 
-def cockroachdb():
-    """Ask through CockroachDB's backend, here of PostgreSQL."""
-    configured("django_cockroachdb", DISABLE_COCKROACHDB_TELEMETRY=True)
-    from django_cockroachdb.base import DatabaseWrapper
-
-    DatabaseWrapper.cockroachdb_version = 26, 1
-    return asked()
-
-
+@case(
+    "django-db-geventpool, in use",
+    PARENTS,
+    OWN,
+    packages=["django-db-geventpool==4.0.8", "gevent==26.9.0"],
+)
 def geventpool():
     """Ask where the parent's connection is checked out of gevent's pool."""
     _geventpool()
     return asked()
 
 
+@case(
+    "the same, idle",
+    PARENTS,
+    OWN,
+    packages=["django-db-geventpool==4.0.8", "gevent==26.9.0"],
+)
 def geventpool_idle():
     """The same where it was returned."""
     _geventpool()
     return returned()
 
 
+@case(
+    "the same, forgotten by the child",
+    OWN,
+    OWN,
+    packages=["django-db-geventpool==4.0.8", "gevent==26.9.0"],
+)
 def geventpool_forgotten():
     """The same where a child forgets the pool."""
     _geventpool()
@@ -151,18 +164,36 @@ def _geventpool():
     configured("django_db_geventpool.backends.postgresql_psycopg3")
 
 
+@case(
+    "django-db-connection-pool, in use",
+    PARENTS,
+    OWN,
+    packages=["django-db-connection-pool==1.2.6", "SQLAlchemy==2.1.9"],
+)
 def sqlalchemy():
     """Ask where the parent's connection is in use, of SQLAlchemy's pool."""
     configured("dj_db_conn_pool.backends.postgresql")
     return asked()
 
 
+@case(
+    "the same, idle",
+    PARENTS,
+    PARENTS,
+    packages=["django-db-connection-pool==1.2.6", "SQLAlchemy==2.1.9"],
+)
 def sqlalchemy_idle():
     """The same where it was returned."""
     configured("dj_db_conn_pool.backends.postgresql")
     return returned()
 
 
+@case(
+    "the same, forgotten by the child",
+    OWN,
+    OWN,
+    packages=["django-db-connection-pool==1.2.6", "SQLAlchemy==2.1.9"],
+)
 def sqlalchemy_forgotten():
     """The same where a child makes the pool anew."""
     configured("dj_db_conn_pool.backends.postgresql")
@@ -170,6 +201,16 @@ def sqlalchemy_forgotten():
     return returned()
 
 
+@case(
+    "OpenTelemetry's instrumentation of psycopg",
+    f"{PARENTS}, 2 of 2 queries traced",
+    f"{OWN}, 2 of 2 queries traced",
+    BOTH,
+    packages=[
+        "opentelemetry-instrumentation-psycopg==0.66b1",
+        "opentelemetry-sdk==1.45.1",
+    ],
+)
 def opentelemetry():
     """Ask where psycopg is traced."""
     from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
@@ -191,57 +232,5 @@ def opentelemetry():
     )
 
 
-def ddtrace():
-    """The same with Datadog's tracer."""
-    from ddtrace import patch
-    from ddtrace.trace import TraceFilter, tracer
-
-    queries = []
-
-    class Kept(TraceFilter):
-        def process_trace(self, trace):
-            queries.extend(span.resource for span in trace)
-
-    tracer.configure(trace_processors=[Kept()])
-    patch(psycopg=True)
-    configured()
-    return asked(known=lambda: traced(queries))
-
-
-def sentry():
-    """The same with Sentry's."""
-    import sentry_sdk
-
-    configured()
-    sentry_sdk.init(
-        "http://key@127.0.0.1/1",
-        traces_sample_rate=1,
-        transport=lambda event: None,
-    )
-    with sentry_sdk.start_transaction(name="case") as transaction:
-        return asked(
-            known=lambda: traced(
-                span.description or "" for span in transaction._span_recorder.spans
-            )
-        )
-
-
-def debug_toolbar():
-    """The same with the toolbar's panel."""
-    configured(
-        INSTALLED_APPS=["debug_toolbar", "django.contrib.staticfiles"],
-        STATIC_URL="static/",
-    )
-    from debug_toolbar.panels.sql.panel import SQLPanel
-    from debug_toolbar.toolbar import DebugToolbar
-
-    from django.test import RequestFactory
-
-    toolbar = DebugToolbar(RequestFactory().get("/"), lambda request: None)
-    panel = toolbar.get_panel_by_id(SQLPanel.panel_id)
-    panel.enable_instrumentation()
-    return asked(known=lambda: traced(query["sql"] for query in panel._queries))
-
-
 if __name__ == "__main__":
-    run(globals(), sys.argv[1])
+    main(globals())

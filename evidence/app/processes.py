@@ -1,10 +1,7 @@
 """
 What processes do that were started after a query:
 
-    python -m app.processes CASE
-
-CASE is the name of a function below, as evidence/processes.py lists them. What
-it returns is printed.
+    python -m app.processes [CASE]
 """
 
 import asyncio
@@ -16,12 +13,17 @@ import sys
 
 from app import recipes
 from app.child import (
+    BOTH,
     LIMIT,
+    OWN,
+    PARENTS,
+    POOL,
     asked,
+    case,
     configured,
     in_child,
+    main,
     outcome,
-    run,
     session,
     values,
     whose,
@@ -36,6 +38,42 @@ LOCK = 36957
 ROLE = "SELECT current_setting('app.role', true)"
 
 
+@case(
+    "ask after `connections.close_all()`",
+    f"{PARENTS}; its parent's transaction is lost",
+    OWN,
+    [POOL],
+)
+def close_all():
+    """Ask after what many hooks call."""
+    configured()
+    from django.db import connections
+
+    return asked(connections.close_all)
+
+
+@case(
+    "ask after `DatabaseWrapper._connection_pools.clear()`, as in #36957",
+    PARENTS,
+    OWN,
+    [POOL],
+)
+def clear_pools():
+    """Ask after the ticket's own workaround."""
+    configured()
+    from django.db import connections
+
+    return asked(type(connections["default"])._connection_pools.clear)
+
+
+@case("ask after `connection.close_pool()`", PARENTS, OWN, [POOL])
+def close_pool():
+    """Ask after the pool was closed."""
+    configured()
+    return asked(wrapper().close_pool)
+
+
+@case("ask, its parent's child's child", PARENTS, OWN, BOTH)
 def double_fork():
     """Ask in a grandchild whose parent has ended."""
     configured()
@@ -52,6 +90,17 @@ def double_fork():
     return os.read(reader, 1000).decode()
 
 
+@case(
+    "the same with a pool",
+    f"{PARENTS}; {PARENTS} is lost",
+    f"a session of its own; {PARENTS} is lost",
+    [POOL],
+)
+@case(
+    "ask where `register_at_fork(before=connections.close_all)` was called",
+    f"a session of its own; {PARENTS} is lost",
+    f"a session of its own; {PARENTS} is lost",
+)
 def closed_before():
     """Ask where the parent closes its connections before it forks."""
     configured()
@@ -61,6 +110,13 @@ def closed_before():
     return asked()
 
 
+@case(
+    "ask, as a daemon of python-daemon, which closes all descriptors",
+    "OperationalError: connection socket closed",
+    OWN,
+    BOTH,
+    packages=["python-daemon==3.1.2"],
+)
 def daemon():
     """Ask in a daemon, which closes all descriptors that it inherits."""
     configured()
@@ -75,6 +131,7 @@ def daemon():
     return os.read(reader, 1000).decode()
 
 
+@case("ask, in the `preexec_fn` of a program", PARENTS, OWN, BOTH)
 def preexec():
     """Ask before a program is executed."""
     configured()
@@ -90,13 +147,12 @@ def preexec():
     return os.read(reader, 1000).decode()
 
 
-def forkpty():
-    """Ask in a child that has a terminal of its own."""
-    configured()
-    parent = session()
-    return in_child(lambda: whose(session(), parent), lambda: os.forkpty()[0])
-
-
+@case(
+    "ask, of a forkserver whose `set_forkserver_preload()` names a module that asks",
+    PARENTS,
+    OWN,
+    BOTH,
+)
 def forkserver():
     """Ask in a child of a forkserver that has asked."""
     context = multiprocessing.get_context("forkserver")
@@ -117,6 +173,7 @@ def _forkserved(pipe):
         pipe.send(outcome(lambda: whose(session(), preloaded.SESSION)))
 
 
+@case("take an advisory lock that its parent has", "taken", "refused", BOTH)
 def advisory_lock():
     """Take a lock of the session which the parent has."""
     configured()
@@ -125,29 +182,11 @@ def advisory_lock():
     return in_child(lambda: _taken(take))
 
 
-def advisory_lock_after():
-    """Take a lock of the session, and have the parent try to."""
-    configured()
-    session()
-    take = recipes.follow("An advisory lock")["take"]
-    taken, tried = os.pipe(), os.pipe()
-
-    def child():
-        own = _taken(take)
-        os.write(taken[1], b".")
-        return f"{own}; {os.read(tried[0], 1000).decode()} in its parent"
-
-    def meanwhile():
-        os.read(taken[0], 1)
-        os.write(tried[1], _taken(take).encode())
-
-    return in_child(child, meanwhile=meanwhile)
-
-
 def _taken(take):
     return "taken" if take(LOCK) else "refused"
 
 
+@case("listen, and be notified", "nothing", "notified", BOTH)
 def listen():
     """Listen, and be notified by the parent."""
     configured()
@@ -168,13 +207,12 @@ def listen():
     return in_child(child, meanwhile=notify)
 
 
-def listened():
-    """Be notified where the parent listens."""
-    configured()
-    values("LISTEN news")
-    return in_child(_notify)
-
-
+@case(
+    "the same where each connection listens, as in the recipe",
+    "notified",
+    "notified",
+    BOTH,
+)
 def listened_anew():
     """The same where each new connection listens."""
     configured()
@@ -194,6 +232,12 @@ def _notified():
     return "nothing"
 
 
+@case(
+    "act as another user, as in the recipe",
+    f"{PARENTS}, as one",
+    f"{OWN}, as one",
+    BOTH,
+)
 def session_state():
     """Ask through a backend that knows what it has set."""
     configured("app.backend")
@@ -206,6 +250,12 @@ def session_state():
     return asked(known=known)
 
 
+@case(
+    "ask for each row of an `iterator()`, by `imap()` with `maxtasksperchild`",
+    "hangs or loses rows",
+    "40 of 40 rows",
+    [POOL],
+)
 def imap():
     """Ask for each row of an iterator in a pool that replaces its workers."""
     _tables()
@@ -242,6 +292,12 @@ def _tables():
     call_command("migrate", run_syncdb=True, verbosity=0)
 
 
+@case(
+    "ask through the asynchronous ORM, which its parent has used",
+    "hangs",
+    "hangs",
+    BOTH,
+)
 def asynchronous():
     """Ask through the asynchronous ORM, as the parent did."""
     _tables()
@@ -255,22 +311,30 @@ def asynchronous():
     return in_child(ask)
 
 
+@case("the same with a new executor, as in the recipe", "an answer", "an answer", BOTH)
 def asynchronous_renewed():
     """The same where a child renews asgiref's executor."""
     recipes.follow("Async")
     return asynchronous()
 
 
-def transaction_test_case():
-    """Ask in a TransactionTestCase."""
-    return _told("django", "test", "app.started.tests.InTransactionTestCase")
-
-
+@case(
+    "ask in a `TestCase`",
+    f"{PARENTS}, 1 of 1 rows",
+    "ProgrammingError: Cannot open a new connection in an atomic block.",
+    BOTH,
+)
 def test_case():
     """Ask in a TestCase."""
     return _told("django", "test", "app.started.tests.InTestCase.test_child")
 
 
+@case(
+    "ask in a `TestCase` after `del connections[alias]`",
+    f"{OWN}, 0 of 1 rows",
+    f"{OWN}, 0 of 1 rows",
+    BOTH,
+)
 def test_case_with_new_wrapper():
     """Ask in a TestCase, through a new wrapper."""
     return _told(
@@ -278,26 +342,11 @@ def test_case_with_new_wrapper():
     )
 
 
+@case("be started by a test, as in the recipe", "it fails", "it passes", BOTH)
 def started():
     """Start a process in a test, as its recipe says."""
     process = _ran("django", "test", "app.started.recipe")
     return "it fails" if process.returncode else "it passes"
-
-
-def pytest_transaction_test_case():
-    """Ask in a TransactionTestCase of pytest's."""
-    return _told(*PYTEST, "app.started.tests::InTransactionTestCase")
-
-
-def pytest_test_case():
-    """Ask in a TestCase of pytest's."""
-    return _told(*PYTEST, "app.started.tests::InTestCase::test_child")
-
-
-def pytest_forked():
-    """Have pytest run each test in a child."""
-    plugin = "-p", "app.started.plugin"
-    return _told(*PYTEST, "app.started.tests", "--forked", *plugin, told="parent: ")
 
 
 def _told(*command, told="child: "):
@@ -318,4 +367,4 @@ def _ran(*command):
 
 
 if __name__ == "__main__":
-    run(globals(), sys.argv[1])
+    main(globals())

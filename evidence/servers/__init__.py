@@ -2,17 +2,16 @@
 
 from typing import NamedTuple
 
-# What stock Django does on a server: it has the bug, or hasn't since the
-# server forks before the application is loaded or closes all connections. The
-# last is what isn't safe on the fork either, and is shown as what it is.
-BUG, SAFE, SHOWN = "bug", "safe", "shown"
+# What official Django does on a server: it has the bug, or hasn't since the
+# server forks before the application is loaded or closes all connections.
+BUG, SAFE = "bug", "safe"
 
 
 class Server(NamedTuple):
     """
     A server: its name, the packages that it needs, a function that yields the
-    Answers of a Trial of it, what people do on stock Django, if anything, what
-    is expected there, and a note for the reader of the figures.
+    Answers of a Trial of it, what people do on official Django, if anything,
+    and what is expected there.
     """
 
     name: str
@@ -20,4 +19,3 @@ class Server(NamedTuple):
     answers: object
     workaround: str | None = None
     expected: str = BUG
-    note: str = ""

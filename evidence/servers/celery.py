@@ -53,11 +53,8 @@ SERVERS = [
         "Celery",
         PACKAGES,
         answers,
+        # Its fixup for Django closes all connections around each task.
         expected=SAFE,
-        note=(
-            "Its fixup for Django closes all connections around each task. Its broker "
-            "is a directory, unless another one is named."
-        ),
     ),
     Server(
         "Celery over Redis",
@@ -69,11 +66,8 @@ SERVERS = [
         "Celery CELERY_DB_REUSE_MAX",
         PACKAGES,
         lambda trial: answers(trial, reuse=REUSE_MAX),
+        # The fixup closes what is inherited, and is told to keep the child's.
         expected=SAFE,
-        note=(
-            "Its fixup for Django closes the inherited connections in each child, and "
-            "is told to keep the child's own."
-        ),
     ),
     Server(
         "Celery without its fixup",

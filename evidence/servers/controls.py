@@ -1,10 +1,8 @@
-"""Servers that don't fork once the application is loaded."""
+"""Servers that start their workers before the application is loaded."""
 
 from checks.databases.serving import free_port
 from evidence import lifecycle
 from evidence.servers import SAFE, Server
-
-NOTE = "It starts its workers before the application is loaded."
 
 
 def _answers(trial, ready, command):
@@ -32,8 +30,6 @@ def _uvicorn(trial):
 
 
 SERVERS = [
-    Server("granian", ("granian==2.8.7",), _granian, expected=SAFE, note=NOTE),
-    Server(
-        "uvicorn --workers", ("uvicorn==0.54.0",), _uvicorn, expected=SAFE, note=NOTE
-    ),
+    Server("granian", ("granian==2.8.7",), _granian, expected=SAFE),
+    Server("uvicorn --workers", ("uvicorn==0.54.0",), _uvicorn, expected=SAFE),
 ]

@@ -28,13 +28,7 @@ SERVERS = [
         "Django's test runner",
         (),
         _answers,
+        # From Python 3.14 on it starts its processes by forkserver.
         expected=BUG if FORKS else SAFE,
-        note="Its processes have databases of their own"
-        + (
-            "."
-            if FORKS
-            else ", and Python 3.14 starts them by forkserver, so that nothing is "
-            "inherited."
-        ),
     )
 ]

@@ -12,10 +12,6 @@ WORKAROUND = "post_fork"
 # Each worker is replaced that often, in requests.
 REPLACED = ["--max-requests", "30", "--max-requests-jitter", "10"]
 
-# https://gunicorn.org/signals/
-RELOADED = "Half-way, SIGHUP has it replace all its workers."
-UPGRADED = "Half-way, SIGUSR2 has it start another parent, with workers of its own."
-
 
 def _answers(trial, worker, application="app.wsgi", *options, renewed=None):
     listener = socket.create_server(("127.0.0.1", 0))
@@ -45,30 +41,29 @@ def _answers(trial, worker, application="app.wsgi", *options, renewed=None):
 
 
 def _reloaded(trial, process):
-    """Have `process` replace its workers."""
+    """Half-way, have `process` replace its workers."""
     process.send_signal(signal.SIGHUP)
 
 
 def _upgraded(trial, process):
-    """Have `process` start one like itself, which has workers of its own."""
+    """Half-way, have it start one like itself, which has its own workers."""
     process.send_signal(signal.SIGUSR2)
     lifecycle.wait_for_log(trial, process, "Starting gunicorn", 2)
 
 
-def _server(name, packages, *arguments, note="", **options):
+def _server(name, packages, *arguments, **options):
     return Server(
         f"gunicorn {name}",
         (*PACKAGES, *packages),
         lambda trial: _answers(trial, *arguments, **options),
         WORKAROUND,
-        note=note,
     )
 
 
 SERVERS = [
     _server("sync", (), "sync"),
-    _server("reloaded", (), "sync", renewed=_reloaded, note=RELOADED),
-    _server("upgraded", (), "sync", renewed=_upgraded, note=UPGRADED),
+    _server("reloaded", (), "sync", renewed=_reloaded),
+    _server("upgraded", (), "sync", renewed=_upgraded),
     _server("gthread", (), "gthread", "app.wsgi", "--threads", "4"),
     # gunicorn's worker needs packaging as well.
     _server("gevent", ("gevent==26.9.0", "packaging==26.3"), "gevent"),

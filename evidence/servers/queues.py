@@ -75,8 +75,8 @@ SERVERS = [
         *("dramatiq", "django_dramatiq", "rundramatiq"),
         *("--processes", "4", "--threads", "1"),
         workaround=None,
+        # It loads the application in each worker, once that is forked.
         expected=SAFE,
-        note="It loads the application in each worker, once that is forked.",
     ),
     _server(
         "steady-queue",
@@ -86,7 +86,7 @@ SERVERS = [
         # The database is where its jobs are.
         broker=contextlib.nullcontext,
         workaround=None,
+        # It closes all connections and pools before it forks.
         expected=SAFE,
-        note="It closes all connections and pools before it forks.",
     ),
 ]

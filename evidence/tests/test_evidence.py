@@ -1,567 +1,236 @@
-import http.server
-import itertools
+"""What evidence counts, concludes, and shows."""
+
 import json
 import os
-import signal
-import socket
+import re
+import subprocess
 import sys
-import threading
-import time
-from pathlib import Path
 
-import psutil
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 
-import evidence.__main__ as command
-from checks.databases import postgresql, serving
-from evidence import (
-    cases,
-    facts,
-    hooks,
-    load,
-    packages,
-    processes,
-    proof,
-    report,
-    series,
-    sessions,
-    trial,
-    unsafe,
-)
-from evidence.count import HUNG, Answer, Figures, count, outcome
-from evidence.files import replacing
-from evidence.servers import SAFE, SHOWN, queues
-from evidence.tests.family import FAMILY, interrupt, start, there
-from overlay import ROOT, OverlayError, environment
+from checks.databases.serving import program
+from evidence import facts, load, page, proof, report, series, storm, trial
+from evidence.count import HUNG, Answer, Figures, count
+from evidence.servers import Server
+from overlay import ROOT, OverlayError
 
-VERSIONS = {"Django": "6.1.3", "fork": "6.1.3+fork.2"}
-MACHINE = {"CPU": "small", "cores": 2, "system": "Linux"}
+SERVER = Server("a <b>server</b>", (), None, "post_fork")
+SETUPS = trial.setups([SERVER], [trial.POOL])
+RIGHT = Figures(right=trial.TOKENS)
+WRONG = Figures(right=100, wrong=90, hung=4, shared=2)
+FIGURES = dict(zip(trial.DJANGOS, (WRONG, RIGHT, RIGHT)))
 
 
-def answer(asked, token=None, process=1, session=10):
-    return Answer(asked, token or asked, process, session)
+def results(**patched):
+    """Return Results that show the bug, but for what the `patched` one has."""
+    found = []
+    for setup in SETUPS:
+        result = trial.Result(setup, FIGURES[setup.django], processes=4)
+        if setup.django == trial.FORK:
+            result = result._replace(**patched)
+        found.append(result)
+    return found
+
+
+def evidence(*arguments):
+    return subprocess.run(
+        [sys.executable, "evidence", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.mark.parametrize(
-    "answers, figures",
+    ("arguments", "status", "said"),
     [
-        ([], Figures()),
-        ([answer("a"), answer("b")], Figures(right=2)),
-        ([answer("a", token="b"), answer("b")], Figures(right=1, wrong=1)),
-        ([answer("a"), Answer("b", error=HUNG)], Figures(right=1, hung=1)),
-        ([Answer("a", error="status 500")], Figures(failed=1)),
-        # Two processes on one session, and one process on two.
-        ([answer("a"), answer("b", process=2)], Figures(right=2, shared=1)),
-        ([answer("a"), answer("b", session=11)], Figures(right=2)),
-        # The process that forked was on it, but nobody asked it.
-        ([answer(None, process=0), answer("b")], Figures(right=1, shared=1)),
-        (
-            [
-                answer(token, process=process, session=session)
-                for token, process, session in zip(
-                    "abcdef", [1, 2] * 3, [1, 1, 2, 2, 1, 1]
-                )
-            ],
-            Figures(right=6, shared=2),
-        ),
+        ("nonsense", 2, "invalid choice: 'nonsense'"),
+        ("bench --tls", 2, "unrecognized arguments: --tls"),
+        ("storm --forks=0", 2, "'0' is not a number from 1 to 999999"),
+        ("storm --pool --driver=psycopg2", 1, "A pool needs PostgreSQL with"),
+        ("--django=abc", 2, "unrecognized arguments: --django=abc"),
+        ("quick --django=abc", 1, "'abc' is not a version of Django"),
+        ("servers --only nonsense", 1, "There is no server nonsense: name some of"),
+        ("quick --html nowhere/report.html", 1, "nowhere is no directory"),
     ],
 )
-def test_count(answers, figures):
-    assert count(answers) == figures
+def test_bad_input_is_one_line(arguments, status, said):
+    process = evidence(*arguments.split())
+    assert process.returncode == status and process.stdout == ""
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith("evidence") and said in last, process.stderr
+    names = [server.name for server in series.SERVERS]
+    assert len(names) == len(set(names))
 
 
-BEHAVIOURS = ["right", "wrong", "right", "hung", "status", "closed", "closed once"]
+def test_help_is_of_the_command():
+    assert "--tls" in evidence("servers", "--help").stdout
+    assert "--tls" not in evidence("storm", "--help").stdout
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers each request in another one of the ways."""
-
-    def do_GET(self):
-        token = self.path[1:]
-        # The same when it is asked again.
-        if token not in self.server.behaviours:
-            self.server.behaviours[token] = next(self.server.next_behaviour)
-        behaviour = self.server.behaviours[token]
-        if behaviour == "closed":
-            return
-        if behaviour == "closed once":
-            self.server.behaviours[token] = "right"
-            return
-        if behaviour == "hung":
-            self.server.ended.wait(30)
-            return
-        self.send_response(500 if behaviour == "status" else 200)
-        self.end_headers()
-        echo = "another's" if behaviour == "wrong" else token
-        body = {"token": echo, "process": 1, "session": 2}
-        self.wfile.write(json.dumps(body).encode())
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.next_behaviour = itertools.cycle(BEHAVIOURS)
-        server.behaviours = {}
-        server.ended = threading.Event()
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.ended.set()
-        server.shutdown()
-        thread.join()
-
-
-def test_requests(server, monkeypatch):
-    monkeypatch.setattr(load, "PATIENCE", 2)
-    answers = list(load.requests(server.server_address, 28, time.monotonic() + 60))
-    assert len({answer.asked for answer in answers}) == 28
-    for answer in answers:
-        behaviour = server.behaviours[answer.asked]
-        expected = {"status": "failed", "closed": "failed"}.get(behaviour, behaviour)
-        assert outcome(answer) == expected
-    assert count(answers) == Figures(right=12, wrong=4, failed=8, hung=4)
-
-
-def test_requests_end_at_the_deadline(server):
-    assert list(load.requests(server.server_address, 50, time.monotonic() - 1)) == []
-    assert server.behaviours == {}
+def test_count():
+    assert count(
+        [
+            Answer("a", "a", process=1, session=1),
+            Answer("b", "a", process=2, session=1),
+            Answer("c", error=HUNG),
+            Answer("d", error="OperationalError"),
+            # Before the load, and the parent's own.
+            Answer(None, None, process=3, session=1),
+            Answer("e", "e", process=3, session=2, parent=True),
+        ]
+    ) == Figures(right=1, wrong=1, failed=1, hung=1, shared=1)
 
 
 def test_requests_to_a_dead_server():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-    answers = list(load.requests(address, 3, time.monotonic() + 5))
-    assert count(answers) == Figures(failed=3)
+    answers = list(load.requests(("127.0.0.1", 1), 3, float("inf")))
+    assert [answer.error.partition(":")[0] for answer in answers] == [
+        "ConnectionRefusedError"
+    ] * 3
 
 
-class Process:
-    """A process that has ended, or doesn't."""
+@pytest.mark.parametrize("ends", [True, False])
+def test_told(tmp_path, monkeypatch, ends):
+    """A token that nobody answers is one that hung, or whose process ended."""
+    monkeypatch.setattr(load, "PATIENCE", 0.5)
+    lines = [{"asked": "a"}, {"asked": "b"}, {"asked": "b", "token": "c"}]
+    (tmp_path / "told").write_text("".join(f"{json.dumps(each)}\n" for each in lines))
+    seconds = "0" if ends else "60"
+    command = [sys.executable, "-c", f"import time; time.sleep({seconds})"]
+    with subprocess.Popen(command) as process:
+        answers = list(load.told(tmp_path / "told", process, float("inf")))
+        process.kill()
+    error = "the process ended" if ends else HUNG
+    assert answers == [Answer("b", "c"), Answer("a", error=error)]
 
-    def __init__(self, ended):
-        self.ended = ended
 
-    def poll(self):
-        return 0 if self.ended else None
-
-
-BEFORE = {**answer("before")._asdict(), "asked": None}
-ASKED = [{"asked": token} for token in "abc"]
-ANSWERED = [answer(token)._asdict() for token in "abc"]
-FAILED = {"asked": "c", "error": "OperationalError"}
-
-
-def told(path, lines, ended, deadline):
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in [BEFORE, *lines]))
-    answers = load.told(path, Process(ended), time.monotonic() + deadline)
-    return [answer for answer in answers if answer.asked]
+def test_results_that_show_it():
+    assert proof.doubts([SERVER], SETUPS, results()) == []
+    table = report.table([SERVER], results())
+    assert table.splitlines()[-1] == (
+        "| a &lt;b&gt;server&lt;/b&gt; | 90 wrong, 4 hung of 194; 2 shared | 200 right "
+        "of 200 | 200 right of 200 |"
+    )
+    assert "90 of 194 requests got another" in report.sentence([SERVER], results())
 
 
 @pytest.mark.parametrize(
-    "lines, ended, figures",
+    ("patched", "said"),
     [
-        ([*ASKED, *ANSWERED], True, Figures(right=3)),
-        ([*ASKED, *ANSWERED[:2], FAILED], True, Figures(right=2, failed=1)),
-        # Silence.
-        ([*ASKED, *ANSWERED[:2]], False, Figures(right=2, hung=1)),
-        # The process is gone, and its answer with it.
-        ([*ASKED, *ANSWERED[:1]], True, Figures(right=1, failed=2)),
+        ({"figures": Figures(right=199, wrong=1)}, "has not answered 200 of 200"),
+        ({"figures": Figures(right=200, shared=1)}, "has not answered 200 of 200"),
+        ({"figures": Figures(right=199)}, "has not answered 200 of 200"),
+        ({"parent": Figures(failed=1)}, "has not answered 200 of 200"),
+        ({"processes": 1}, "answered everything in one process"),
+        ({"reason": "no such program"}, "was not run: no such program"),
     ],
 )
-def test_told(lines, ended, figures, monkeypatch, tmp_path):
-    monkeypatch.setattr(load, "PATIENCE", 0.2)
-    assert count(told(tmp_path / "told", lines, ended, 30)) == figures
+def test_results_that_show_nothing(patched, said):
+    (doubt,) = proof.doubts([SERVER], SETUPS, results(**patched))
+    assert said in doubt
 
 
-def test_told_ends_at_the_deadline(tmp_path):
-    (answer,) = told(tmp_path / "told", ASKED, True, -1)
-    assert outcome(answer) == "hung"
+def test_bug_that_is_not_seen():
+    fine = [result._replace(figures=RIGHT) for result in results()]
+    (doubt,) = proof.doubts([SERVER], SETUPS, fine)
+    assert "did nothing wrong on official Django" in doubt
+    (doubt,) = proof.doubts([SERVER], SETUPS, results()[:-1])
+    assert "There was no time for" in doubt
 
 
-def test_told_by_the_parent(tmp_path):
-    asked, answered = ({**lines[0], "parent": True} for lines in (ASKED, ANSWERED))
-    answers = told(tmp_path / "told", [asked, answered], True, 30)
-    assert [answer.parent for answer in answers] == [True]
-    # It asks for itself.
-    assert count(answers) == Figures()
-    (unanswered,) = told(tmp_path / "told", [asked], True, 30)
-    assert (unanswered.parent, outcome(unanswered)) == (True, "failed")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({name: 1} for name in storm.BAD),
+        {"ended": 299},
+        {"errors": {"OperationalError: lost": 1}},
+        {"descriptors": 0.1},
+        {"memory": 20000},
+    ],
+)
+def test_storm_that_is_not_intact(changes):
+    made = storm.Outcome(forks=300, ended=300, rows=5)
+    assert made.intact(storm.Storm())
+    assert not made._replace(**changes).intact(storm.Storm())
+    # A slope of few forks says nothing.
+    few = {"descriptors", "memory"} >= changes.keys()
+    ten = made._replace(**{"forks": 10, "ended": 10, **changes})
+    assert ten.intact(storm.Storm(forks=10)) == few
 
 
-def test_parent_that_does_not_end(monkeypatch, tmp_path):
-    monkeypatch.setattr(load, "PATIENCE", 0.2)
-    answers = told(tmp_path / "told", [*ASKED, *ANSWERED], False, 30)
-    assert count(answers) == Figures(right=3)
-    assert (answers[-1].parent, outcome(answers[-1])) == (True, "hung")
-
-
-SERVERS = series.chosen(quick=True)
-SETUPS = trial.setups(SERVERS, [trial.POOL])
-
-
-def results(**changes):
-    """Return results that prove the fork, but for the figures in `changes`."""
-    figures = {
-        "stock": Figures(right=100, wrong=90, hung=4, shared=4),
-        "workaround": Figures(right=190, wrong=10),
-        "fork": Figures(right=trial.TOKENS),
-        **changes,
+def test_storm_counts_rows():
+    lines = [{"begun": "a"}, {"committed": "a"}, {"begun": "b"}, {"begun": "c"}]
+    lines.append({"committed": "c"})
+    # One is lost, one is there twice, and nobody has begun another one.
+    assert storm.counted(["a", "a", "b", "d"], lines) == {
+        "rows": 4,
+        "lost": 1,
+        "strange": 2,
     }
-    return [
-        trial.Result(
-            setup,
-            figures[setup.django.split()[-1]],
-            Figures(right=3),
-            processes=4,
-            sessions=8,
-            milliseconds=1.26,
-            seconds=1.5,
-        )
-        for setup in SETUPS
-    ]
 
 
-def doubts(results):
-    return proof.doubts(SERVERS, SETUPS, results)
+def test_storm_whose_parent_ends():
+    lines = [{"forks": 3, "errors": {}}, {"begun": "a"}]
+    came = storm.came(lines, ended=-11)
+    assert came["errors"] == {"the parent ended with the status -11": 1}
 
 
-def document(results):
-    return report.document(SERVERS, SETUPS, results, VERSIONS, MACHINE, "python3 …")
-
-
-def test_results_that_prove_it():
-    assert doubts(results()) == []
-    said = document(results())["sentence"]
-    assert "6.1.3 gave 180 of 388 requests" in said
-    assert "20 of 400" in said
-    assert "all 400 rightly" in said
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"stock": Figures(right=200)},
-        {"fork": Figures(right=199, wrong=1)},
-        {"fork": Figures(right=199, failed=1)},
-        {"fork": Figures(right=200, hung=1)},
-        {"fork": Figures(right=200, shared=1)},
-        # Cut short.
-        {"fork": Figures(right=199)},
-        {"fork": Figures()},
-    ],
-)
-def test_results_that_prove_nothing(changes):
-    assert len(doubts(results(**changes))) == len(SERVERS)
-    assert "does not show" in document(results(**changes))["sentence"]
-
-
-def test_results_that_are_missing():
-    assert len(doubts(results()[:-1])) == 1
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"processes": 1},
-        {"parent": Figures(right=2, wrong=1)},
-        {"parent": Figures(right=2, hung=1)},
-        {"reason": "it does not start (no such file)"},
-    ],
-)
-def test_results_that_are_not_enough(changes):
-    *others, last = results()
-    assert last.setup.django == trial.FORK
-    assert len(doubts([*others, last._replace(**changes)])) == 1
-
-
-def test_servers_that_are_right_on_stock():
-    """They prove nothing, and have to be right on the fork."""
-    right = results(stock=Figures(right=200))
-    safe = [server._replace(expected=SAFE) for server in SERVERS]
-    assert proof.doubts(safe, SETUPS, right) == []
-    wrong = results(stock=Figures(right=200), fork=Figures(right=199, wrong=1))
-    assert len(proof.doubts(safe, SETUPS, wrong)) == len(SERVERS)
-    first, second = SERVERS
-    mixed = [
-        one if one.setup.server == first.name else other
-        for one, other in zip(results(), wrong)
-    ]
-    assert proof.doubts(SERVERS, SETUPS, mixed)
-    some = [first, second._replace(expected=SHOWN)]
-    assert not proof.doubts(some, SETUPS, mixed)
-    said = proof.sentence(some, mixed, [], VERSIONS)
-    assert "all 200 rightly" in said
-    assert f"{second.name} is not counted" in said
-
-
-def test_servers_that_cannot_be_run(monkeypatch):
-    """They are named, and fail the run in CI or where nothing else was run."""
-    missing, reason = SERVERS[-1].name, "it isn't installed"
-    some = [
-        (
-            trial.not_run(result.setup, reason)
-            if result.setup.server == missing
-            else result
-        )
-        for result in results()
-    ]
-    monkeypatch.delenv("CI", raising=False)
-    assert doubts(some) == []
-    assert f" {missing} was not run: {reason}." in document(some)["sentence"]
-    assert doubts([trial.not_run(setup, reason) for setup in SETUPS])
-    monkeypatch.setenv("CI", "true")
-    assert len(doubts(some)) == 3
-    assert "does not show" in document(some)["sentence"]
-
-
-def test_server_that_only_the_fork_cannot_run(monkeypatch):
-    monkeypatch.delenv("CI", raising=False)
-    *others, last = results()
-    assert last.setup.django == trial.FORK
-    assert len(doubts([*others, trial.not_run(last.setup, "it hangs")])) == 1
-
-
-def test_servers_that_are_only_shown():
-    shown = [server._replace(expected=SHOWN) for server in SERVERS]
-    assert len(proof.doubts(shown, SETUPS, results())) == 1
-
-
-def test_json():
-    """Each set-up is a line, whatever stands in it."""
-    given = document(results()) | {"sentence": 'with "setups": null in it'}
-    written = report.text(given)
-    assert json.loads(written) == json.loads(json.dumps(given))
-    lines = [line for line in written.splitlines() if line[:2] == '{"']
-    assert len(lines) == len(given["setups"])
-
-
-def test_no_set_up_starts_after_the_deadline():
-    assert series._results({}, SETUPS, {}, {}, {}, time.monotonic() - 1) == []
-
-
-def test_servers_are_chosen_by_name():
-    names = [server.name for server in series.SERVERS]
-    assert len(set(names)) == len(names)
-    assert [server.name for server in series.chosen()] == names
-    assert {server.name for server in SERVERS} == set(series.QUICK)
-    assert [server.name for server in series.chosen(["GUNICORN SYNC"])] == [
-        "gunicorn sync"
-    ]
-    with pytest.raises(OverlayError, match="no server nginx: name some of gunicorn"):
-        series.chosen(["nginx"])
+def test_each_recipe_has_its_case():
+    text = (ROOT / "docs/recipes.md").read_text()
+    recipes = [part for part in text.split("\n#")[1:] if "```python" in part]
+    app = [path.read_text() for path in (ROOT / "evidence/app").rglob("*.py")]
+    followed = set(re.findall(r'follow\("([^"]+)"', "".join(app)))
+    assert followed == {part.splitlines()[0].lstrip("# ") for part in recipes}
 
 
 @pytest.fixture
-def run(monkeypatch):
-    """Run the command with the given results in place of measured ones."""
-
-    def run(results, *arguments):
-        given = SETUPS, results, VERSIONS
-        monkeypatch.setattr(series, "measured", lambda *arguments: given)
-        return command.main(arguments)
-
-    monkeypatch.setattr(environment, "bootstrap", lambda name, requirements: None)
-    monkeypatch.setattr(facts, "machine", lambda: MACHINE)
-    return run
-
-
-def test_status(run, capsys):
-    assert run(results()) == 0
-    assert "gave 180 of 388" in capsys.readouterr().out
-    assert run(results(fork=Figures(right=199, wrong=1))) == 1
-    row = "pool fork 199 1 0 0 0 8 1.3 3 of 3"
-    assert row in " ".join(capsys.readouterr().out.split())
-    assert run(results(stock=Figures(right=200))) == 1
-
-
-def test_files(run, tmp_path):
-    file, page = tmp_path / "figures.json", tmp_path / "report.html"
-    options = ["--only", "gunicorn sync", "--only", "multi", "--tls"]
-    assert run(results(), *options, "--json", str(file), "--html", str(page)) == 0
-    document = json.loads(file.read_text())
-    assert document["proven"] is True
-    assert document["versions"] == VERSIONS
-    assert document["machine"] == MACHINE
-    assert document["command"] == (
-        "python3 evidence quick --only 'gunicorn sync' --only multi --tls"
-    )
-    assert document["setups"][0] == {
-        "server": "gunicorn sync",
-        "connections": "pool",
-        "django": "stock",
-        "workaround": "post_fork",
-        "expected": "bug",
-        "note": "",
-        **Figures(right=100, wrong=90, hung=4, shared=4)._asdict(),
-        "sessions": 8,
-        "ms": 1.26,
-        "processes": 4,
-        "parent": Figures(right=3)._asdict(),
-        "held": [],
-        "errors": [],
-        "seconds": 1.5,
-        "not_run": None,
-    }
-    assert document["sentence"] in page.read_text()
-    assert sorted(tmp_path.iterdir()) == [file, page]
-
-
-@pytest.mark.parametrize("file", ["missing/figures.json", "."])
-def test_json_that_cannot_be_written(run, tmp_path, file, capsys, monkeypatch):
-    # It is said before anything runs.
-    monkeypatch.setattr(series, "measured", None)
-    assert run(results(), "--json", str(tmp_path / file)) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"evidence: error: {tmp_path}")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_interrupted_json_leaves_the_old_one(tmp_path):
-    file = tmp_path / "figures.json"
-    file.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(file) as new:
-        new.write_text("half of")
-        raise KeyboardInterrupt
-    assert file.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [file]
-
-
-@pytest.mark.parametrize(
-    "number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-)
-def test_signal_ends_what_was_started(number, status):
-    process = start(
-        """
-        import os, sys, time
-        from pathlib import Path
-        from evidence import lifecycle
-        from checks import interrupts
-        from overlay import run
-        class Run:
-            directory, environ = Path("."), os.environ
-            log = Path("/dev/stdout")
-        def command():
-            child = [sys.executable, "-c", sys.argv[1]]
-            with interrupts.unwinding(), lifecycle.started(Run, child):
-                time.sleep(60)
-        sys.exit(run("test", command))
-        """,
-        FAMILY,
-    )
-    family = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
-    assert len(family) == 3
-
-    assert interrupt(process, number) == status
-
-    _, alive = psutil.wait_procs(family, timeout=5)
-    for member in alive:
-        member.kill()
-    assert alive == []
-
-
-@pytest.fixture(scope="session")
-def database():
-    with postgresql.embedded(tcp=True) as database:
-        yield database
-
-
-@pytest.mark.parametrize("server", series.SERVERS, ids=lambda server: server.name)
-def test_server_that_does_not_start(server, database, tmp_path):
-    """As in an environment without anything."""
-    if "Redis" in server.name or queues.REDIS in server.packages:
-        there(serving.program, "redis-server", "redis-server")
-    setup = trial.Setup(server.name, trial.POOL, trial.STOCK)
-    python = Path(sys.executable)
-    arguments = server, setup, python, tmp_path, database, time.monotonic() + 60
-    result = trial.result(*arguments, lambda: None)
-    assert "does not start" in result.reason
-    assert result.figures == Figures()
-
-
-def test_cases_that_are_not_as_they_are_said(monkeypatch):
-    """As in an environment without anything."""
-    there(serving.program, "redis-server", "redis-server")
-    monkeypatch.setattr(
-        series, "djangos", lambda version: ({"stock": 1, "fork": 1}, ())
-    )
-    monkeypatch.setattr(series, "interpreter", lambda packages: Path(sys.executable))
-    those = [*unsafe.CASES, *packages.CASES, *hooks.CASES, *processes.CASES]
-    reasons = cases.differences("unsafe", those, "6.1.3")
-    runs = 2 * sum(len(case.connections) for case in those)
-    assert len(reasons) == runs > 2 * len(those)
-    assert "No module named 'django'" in reasons[0]
-
-
-def test_each_case_has_its_function_and_each_recipe_its_case():
-    app = ROOT / "evidence" / "app"
-    for module in (unsafe, packages, hooks, processes):
-        source = (app / f"{module.__name__.rpartition('.')[2]}.py").read_text()
-        for case in module.CASES:
-            assert f"\ndef {case.function}(" in source
-    page = (ROOT / "docs" / "recipes.md").read_text()
-    sources = "".join(path.read_text() for path in app.rglob("*.py"))
-    recipes = [text for text in page.split("\n#")[1:] if "```python" in text]
-    assert recipes
-    for text in recipes:
-        heading = text.splitlines()[0].lstrip("# ")
-        assert f'follow("{heading}"' in sources
-
-
-def test_cases_without_redis(monkeypatch, capsys):
-    """The other cases are run, but in CI none may be missing."""
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(serving, "SYSTEM", ())
-    monkeypatch.setattr(
-        series, "djangos", lambda version: ({"stock": 1, "fork": 1}, ())
-    )
-    monkeypatch.setattr(series, "interpreter", lambda packages: Path(sys.executable))
-    monkeypatch.delenv("CI", raising=False)
-    assert len(cases.differences("unsafe", unsafe.CASES, "6.1.3")) == 2 * (
-        len(unsafe.CASES) - 1
-    )
-    assert "Redis: not run: redis-server is not on this" in capsys.readouterr().err
-    monkeypatch.setenv("CI", "true")
-    with pytest.raises(OverlayError, match="apt install redis-server"):
-        cases.differences("unsafe", unsafe.CASES, "6.1.3")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--check"],
-        ["servers", "--check"],
-        ["unsafe", "--html", "x"],
-        ["storm", "--tls"],
-        ["tables", "--json", "x"],
-    ],
-)
-def test_options_that_are_not_for_it(arguments, capsys):
-    with pytest.raises(SystemExit) as exit:
-        command.main(arguments)
-    assert exit.value.code == 2
-    assert "is not for" in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_holders(database):
-    """Both processes hold the session that one of them opened."""
-    process = start(
-        """
-        import json, os, sys, time
-        import psycopg
-        connection = psycopg.connect(**json.loads(sys.argv[1]))
-        child = os.fork()
-        if child:
-            print(connection.info.backend_pid, child, flush=True)
-        time.sleep(60)
-        """,
-        json.dumps(postgresql.parameters(database)),
-    )
+def browser(tmp_path):
+    """Chromium, or a skip where it is missing, but never in CI."""
     try:
-        session, child = map(int, process.stdout.readline().split())
-        held = sessions.holders(process, database)
-        assert held == {process.pid: [session], child: [session]}
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        paths = program("chromium", "chromium"), program("chromedriver", "chromium")
+    except OverlayError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    options = webdriver.ChromeOptions()
+    options.binary_location, driver = paths
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
+        options.add_argument(f"--{argument}")
+    options.add_argument(f"--user-data-dir={tmp_path / 'chromium'}")
+    with webdriver.Chrome(options, Service(driver)) as chromium:
+        chromium.set_page_load_timeout(60)
+        yield chromium
+
+
+def test_page_in_a_browser(browser, tmp_path):
+    made = facts.printed("python3 evidence", {"Django": "6.1.3"})
+    found = results(figures=Figures(right=199, failed=1))
+    doubts = proof.doubts([SERVER], SETUPS, found)
+    html = page.page([SERVER], found, doubts, made)
+    (tmp_path / "report.html").write_text(html, encoding="utf-8")
+    for width in (1200, 390):
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1}
+        command = "Emulation.setDeviceMetricsOverride"
+        browser.execute_cdp_cmd(command, {**size, "mobile": width < 600})
+        browser.get((tmp_path / "report.html").as_uri())
+        wide = "return document.documentElement.scrollWidth"
+        assert browser.execute_script(wide) <= width
+        totals = browser.find_elements(By.CSS_SELECTOR, ".totals strong")
+        assert [each.text for each in totals] == ["90", "0", "0"]
+        bars = browser.find_elements(By.CLASS_NAME, "bar")
+        assert [bar.accessible_name for bar in bars] == [
+            "90 wrong, 4 hung of 194; 2 shared",
+            "200 right of 200",
+            "1 failed of 200",
+        ]
+        wrong = bars[0].find_element(By.CLASS_NAME, "wrong").rect["width"]
+        assert abs(wrong / bars[0].rect["width"] - 90 / 194) < 0.02
+        body = browser.find_element(By.TAG_NAME, "body").text
+        assert "a <b>server</b>" in body and "_connection_pools.clear()" in body
+        assert "has not answered 200 of 200" in body
+    assert browser.get_log("browser") == []

@@ -1,10 +1,7 @@
 """
 What a process that was forked can do with what its parent had:
 
-    python -m app.unsafe CASE
-
-CASE is the name of a function below, as evidence/unsafe.py lists them. What it
-returns is printed.
+    python -m app.limits [CASE]
 """
 
 import concurrent.futures
@@ -12,10 +9,9 @@ import ctypes
 import http.client
 import http.server
 import os
-import sys
 import threading
 
-from app.child import in_child, outcome, run, session, whose
+from app.child import OWN, PARENTS, case, in_child, main, outcome, session, whose
 
 import django
 from django.core.cache import cache
@@ -32,30 +28,29 @@ def _without_detail(error):
     return f"OperationalError: ...: {str(error).splitlines()[0].rpartition(': ')[2]}"
 
 
+@case("ask the database", PARENTS, OWN)
 def query():
     """Ask the database."""
     parent = session()
     return in_child(lambda: whose(session(), parent))
 
 
+@case(
+    "ask the database inside the parent's `atomic()` block",
+    PARENTS,
+    "ProgrammingError: Cannot open a new connection in an atomic block.",
+)
 def atomic_block():
     """Ask in a transaction of the parent's."""
     with transaction.atomic():
         return query()
 
 
-def atomic_block_and_new_wrapper():
-    """The same after the block's wrapper was let go of."""
-    parent = session()
-
-    def child():
-        del connections["default"]
-        return whose(session(), parent)
-
-    with transaction.atomic():
-        return in_child(child)
-
-
+@case(
+    "use a temporary table of the parent's",
+    "the table",
+    'ProgrammingError: relation "of_the_parent" does not exist',
+)
 def session_state():
     """Ask for what is the parent's session's own."""
     with connection.cursor() as cursor:
@@ -69,6 +64,11 @@ def session_state():
         return in_child(child)
 
 
+@case(
+    "use a driver's connection that was kept",
+    PARENTS,
+    "OperationalError: ...: server closed the connection unexpectedly",
+)
 def driver_connection():
     """Ask through the driver's connection."""
     parent, raw = session(), connection.connection
@@ -83,6 +83,11 @@ def driver_connection():
     return in_child(child)
 
 
+@case(
+    "reach into `connection.connection` before the first query",
+    PARENTS,
+    "AttributeError: 'NoneType' object has no attribute 'info'",
+)
 def wrappers_connection():
     """Reach into the wrapper for the driver's connection."""
     parent = session()
@@ -93,6 +98,9 @@ def wrappers_connection():
     return in_child(child)
 
 
+@case(
+    "use a connection that `connection.get_new_connection()` returned", PARENTS, PARENTS
+)
 def new_connection():
     """Ask through a connection that Django's wrapper doesn't keep."""
     raw = connection.get_new_connection(connection.get_connection_params())
@@ -105,6 +113,11 @@ def new_connection():
     return in_child(child)
 
 
+@case(
+    "use a backend with a pool of its own that the parent returned a connection to",
+    PARENTS,
+    "OperationalError: ...: server closed the connection unexpectedly",
+)
 def other_pool():
     """Ask through a backend that takes its connections from another pool."""
     idle = []
@@ -129,6 +142,11 @@ def other_pool():
     return in_child(child)
 
 
+@case(
+    "stay connected to a database that its parent drops, as tests do",
+    "it is dropped",
+    'OperationalError: database "dropped" is being accessed by other users',
+)
 def drop_database():
     """Drop a database which a child that has used it is still connected to."""
     with connection.cursor() as cursor:
@@ -160,6 +178,11 @@ def drop_database():
     return outcomes[0]
 
 
+@case(
+    "have a child of its own that uses the pool, with 4 connections, as both do",
+    "hangs",
+    "4 more descriptors",
+)
 def descriptors():
     """Have a child and a grandchild that use a pool, and count descriptors."""
     pooled = connection.copy("pooled")
@@ -179,6 +202,11 @@ def descriptors():
     return f"{int(later) - int(sooner)} more descriptors"
 
 
+@case(
+    "go on with an `iterator()` that the parent has begun",
+    "row 2",
+    "OperationalError: the connection is closed",
+)
 def half_read_cursor():
     """Go on reading from a cursor on the server, as of QuerySet.iterator()."""
     with transaction.atomic(), connection.chunked_cursor() as cursor:
@@ -187,12 +215,18 @@ def half_read_cursor():
         return in_child(lambda: f"row {cursor.fetchone()[0]}")
 
 
+@case("ask the database after a fork in C", PARENTS, OWN)
 def fork_in_c():
     """Ask after a fork that Python doesn't see."""
     parent = session()
     return in_child(lambda: whose(session(), parent), _fork_in_c)
 
 
+@case(
+    "write to a file of SQLite to which the parent is writing",
+    "a row in its parent's transaction",
+    "OperationalError: database is locked",
+)
 def sqlite_file():
     """Write to a file of SQLite to which the parent writes."""
     file = connections["file"]
@@ -208,6 +242,11 @@ def sqlite_file():
         return in_child(child)
 
 
+@case(
+    "commit to SQLite in WAL mode, before and after its parent closes it",
+    "1 of 2 rows",
+    "2 of 2 rows",
+)
 def sqlite_closed():
     """Write to a file of SQLite after the parent has closed it."""
     file = connections["file"]
@@ -239,6 +278,13 @@ def sqlite_closed():
         return f"{cursor.fetchone()[0]} of 2 rows"
 
 
+@case(
+    "use Django's cache in Redis",
+    OWN,
+    OWN,
+    packages=["packaging==26.3", "redis==8.1.0"],
+    redis=True,
+)
 def redis_cache():
     """Use Django's cache in Redis."""
     client = cache._cache.get_client()
@@ -259,6 +305,11 @@ class _Echo(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@case(
+    "read from another library's socket, here of an HTTP client",
+    "the answer to /asked-by-the-parent",
+    "the answer to /asked-by-the-parent",
+)
 def other_socket():
     """Read from a socket that isn't a database's."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
@@ -274,6 +325,7 @@ def other_socket():
             server.shutdown()
 
 
+@case("submit to a `ThreadPoolExecutor` of the parent's", "hangs", "hangs")
 def executor():
     """Submit something to an executor whose threads are the parent's."""
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
@@ -281,6 +333,7 @@ def executor():
         return in_child(lambda: f"the result {executor.submit(int).result()}")
 
 
+@case("acquire a lock that another thread held during the fork", "hangs", "hangs")
 def lock():
     """Acquire a lock that another thread of the parent holds."""
     lock, held, done = threading.Lock(), threading.Event(), threading.Event()
@@ -303,6 +356,6 @@ def _fork_in_c():
 
 
 if __name__ == "__main__":
-    os.environ["DJANGO_SETTINGS_MODULE"] = "app.unsafe_settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "app.limits_settings"
     django.setup()
-    run(globals(), sys.argv[1])
+    main(globals())
