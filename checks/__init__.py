@@ -1,1 +1,1 @@
-"""Django's tests on the fork and on stock Django, and their databases."""
+"""Django's tests on patched and on official Django, and their databases."""

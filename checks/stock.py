@@ -1,5 +1,5 @@
 """
-The check that each of the fork's tests fails on stock Django: one that passes
+The check that each of our tests fails on official Django: one that passes
 there proves nothing, unless stock.toml says what it guards.
 """
 
@@ -31,8 +31,8 @@ LABELS = {
     "sqlite": ["backends.sqlite.test_fork"],
 }
 
-# In seconds: after how many a test counts as one that hangs, as stock Django
-# does in many of them, and how long all may take.
+# In seconds: after how many a test counts as one that hangs, as many of them
+# do there, and how long all may take.
 HANGS, TIMEOUT = "3", 20 * 60
 
 
@@ -61,12 +61,12 @@ def check(outcomes, known):
     passing = passed(outcomes)
     if unknown := sorted(passing.difference(known)):
         raise OverlayError(
-            f"{', '.join(unknown)}: passes on stock Django, so make it show the bug, "
-            "or say in checks/stock.toml what it guards."
+            f"{', '.join(unknown)}: passes on official Django, so make it show the "
+            "bug, or say in checks/stock.toml what it guards."
         )
     if failing := sorted(set(known) - passing):
         raise OverlayError(
-            f"{', '.join(failing)}: fails on stock Django, so take it out of "
+            f"{', '.join(failing)}: fails on official Django, so take it out of "
             "checks/stock.toml."
         )
 
@@ -79,7 +79,7 @@ def _check_stock(arguments):
     known = tomllib.loads((ROOT / "checks/stock.toml").read_text())["passes"]
     total = 0
     for database, labels in LABELS.items():
-        say(f"Running {', '.join(labels)} on stock Django, {database} ...")
+        say(f"Running {', '.join(labels)} on official Django, {database} ...")
         log, lines = (
             BUILD / f"stock-{database}{suffix}" for suffix in (".log", ".jsonl")
         )
@@ -101,7 +101,7 @@ def _check_stock(arguments):
         check(outcomes, [test for test in known if test.rsplit(".", 2)[0] in labels])
         total += len(outcomes)
     print(
-        f"{total - len(known)} of the fork's {total} tests fail on stock Django; "
+        f"{total - len(known)} of our {total} tests fail on official Django; "
         f"{len(known)} guard what worked there (checks/stock.toml)."
     )
     return 0

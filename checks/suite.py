@@ -1,4 +1,4 @@
-"""Django's whole test suite on stock Django and on the fork, test by test."""
+"""Django's whole suite on official and on patched Django, test by test."""
 
 import argparse
 import contextlib
@@ -37,7 +37,7 @@ def main(arguments=None):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="suite",
-        description="Run Django's test suite on stock Django and on the fork, and "
+        description="Run Django's test suite on official and on patched Django, and "
         "compare what comes of each test.",
     )
     parser.add_argument(
@@ -99,8 +99,8 @@ def _run(options):
 @contextlib.contextmanager
 def _suites(options):
     """
-    Yield a function for stock Django and one for the fork, each of which runs
-    all tests there, or those of given labels, and returns their outcomes.
+    Yield a function for official Django and one for patched Django, each of
+    which runs all tests there, or those of labels, and returns their outcomes.
     """
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     with (
@@ -129,7 +129,7 @@ def _tree(version, side, directory):
         with trees.tree(version) as tree:
             yield tree
     else:
-        # Without the fork's tests, many of which hang on stock.
+        # Without our tests, many of which hang there.
         yield checkout.checkout(Path(directory, side), version, changes=[])
 
 
@@ -215,14 +215,14 @@ def _progress(lines):
 
 
 def _verdict(outcomes, better, worse, again):
-    """Print in what the fork differs, and return the exit status."""
+    """Print in what patched Django differs, and return the exit status."""
     flaky, worse = settle(worse, again)
     _report("Passed, which was not expected and is no failure", better)
     _report("Flaky, as it came out as expected when run again alone", flaky, again)
     _report("DIFFERENT, and run again alone", worse, again)
     _summarize("fork", outcomes)
     print(
-        f"Different from stock: {len(worse)}. Passed only on the fork: {len(better)}. "
+        f"Different on patched Django: {len(worse)}. Passed only there: {len(better)}. "
         f"Flaky: {len(flaky)}, of which no more than {MOST_FLAKY} may be."
     )
     return int(bool(worse) or len(flaky) > MOST_FLAKY)

@@ -1,4 +1,4 @@
-"""What runs are made on: the fork's tree and wheel, kept until they change."""
+"""What runs are made on: a tree and a wheel, kept until they change."""
 
 import contextlib
 import fcntl
@@ -31,7 +31,7 @@ def tree(version, stock=False):
 @contextlib.contextmanager
 def wheel(version):
     """
-    Yield the path of the fork's wheel for Django `version`, as pip builds it
+    Yield the path of the wheel of patched Django `version`, as pip builds it
     of this repository. Raise OverlayError where it can't be built.
     """
 

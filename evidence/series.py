@@ -81,8 +81,8 @@ def measured(servers, version, quick, deadline, tls=False):
 
 def djangos(version):
     """
-    Return the directories with the packages of stock Django and of the fork,
-    by the Django of a Setup, and the two versions.
+    Return the directories with the packages of each Django, by the Django of
+    a Setup, and the versions of the official and the patched one.
     """
     stock = environment.python(
         f"evidence-stock-{version}", [f"Django==={version}", *requirements.DJANGO]

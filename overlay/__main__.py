@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from overlay import OverlayError, checkout, releases, run, say
+from overlay import OverlayError, checkout, releases, run, say, upstream
 
 
 def main(arguments=None):
@@ -34,12 +34,12 @@ def _export(options):
 
 
 def _pull_request(options):
-    print(checkout.pull_request(options.clone, options.all), end="")
+    print(upstream.pull_request(options.clone, options.all), end="")
 
 
 def _status(options):
     right = True
-    for sentence, applies in checkout.status():
+    for sentence, applies in upstream.status():
         print(sentence, flush=True)
         right = right and applies
     return int(not right)

@@ -1,29 +1,17 @@
 """
-The patched Django as a git repository, what is edited there back in this one,
-and the commits in a clone of django/django.
+The patched Django as a git repository, and what is edited there back in this
+one.
 """
 
 import contextlib
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from overlay import BUILD, ROOT, OverlayError, environment, releases, say, sources
-from overlay.commits import (
-    PULL_REQUEST,
-    apply,
-    commits,
-    made,
-    parse,
-    paths,
-    write,
-)
-
-BRANCH = "ticket_36957"
+from overlay import BUILD, ROOT, OverlayError, releases, say, sources
+from overlay.commits import commits, made, parse, paths, write
 
 # Nobody's: whoever submits the commits becomes their author. The developer's
 # own configuration, as of signing and line endings, has no say.
@@ -81,12 +69,16 @@ def checkout(directory, version, changes=None):
         (tree / ".git/info/exclude").write_text(JUNK)
         git(tree, "add", "--all", "--force", environ=NOBODY)
         git(tree, "commit", "--quiet", f"--message=Django {version}", environ=NOBODY)
-        _commit(tree, changes, version, NOBODY)
+        commit_all(tree, changes, version, NOBODY)
         tree.replace(directory)
     return directory
 
 
-def _commit(tree, changes, version, environ={}):
+def commit_all(tree, changes, version, environ={}):
+    """
+    Commit `changes` in the git repository `tree`, which is Django `version`.
+    Raise OverlayError where one doesn't apply.
+    """
     skipped = set()
     for change in changes:
         texts = made(change, tree, version)
@@ -217,58 +209,3 @@ def _replace(texts):
     for path in gone:
         (ROOT / path).unlink()
     return [ROOT / path for path in sorted([*changed, *gone])]
-
-
-def pull_request(clone, follow_ups=False):
-    """
-    Make and switch to the branch ticket_36957 of `clone`, a clean clone of
-    django/django: our commits on top of what is checked out there, by the
-    author that its git is configured with. Return the text of the pull
-    request. Raise OverlayError where that fails; the clone is as it was then.
-    """
-    clone = Path(clone).absolute()
-    if not (clone / ".git").exists() or not (clone / "django/__init__.py").is_file():
-        raise OverlayError(f"{clone} is not a clone of django/django.")
-    if git(clone, "status", "--porcelain"):
-        raise OverlayError(f"{clone} is not clean: commit or stash what is there.")
-    source = (clone / "django/__init__.py").read_text(encoding="utf-8")
-    version = ".".join(re.search(r"VERSION = \((\d+), (\d+)", source).groups())
-    changes = commits()[: None if follow_ups else PULL_REQUEST]
-    say(f"Applying {len(changes)} commits to {clone}, Django {version} ...")
-    with tempfile.TemporaryDirectory() as directory:
-        tree = Path(directory, "tree")
-        git(clone, "worktree", "add", "--quiet", "-b", BRANCH, tree)
-        try:
-            _commit(tree, changes, version)
-        except BaseException:
-            shutil.rmtree(tree, ignore_errors=True)
-            git(clone, "worktree", "prune")
-            git(clone, "branch", "--quiet", "-D", BRANCH)
-            raise
-        git(clone, "worktree", "remove", tree)
-    git(clone, "switch", "--quiet", BRANCH)
-    say(f"{clone} is on the branch {BRANCH} now: push it and paste the text.")
-    return (ROOT / "docs/pull-request.md").read_text(encoding="utf-8")
-
-
-def status():
-    """
-    Yield a sentence for each of RELEASES, and for what is the newest of each
-    series in the package index, and whether every hunk applies.
-    """
-    options = ("index", "versions", "--ignore-requires-python", "Django")
-    process = environment.pip(environment.with_pip(), *options)
-    found = re.findall(r"(?<![\w.])\d+\.\d+(?:\.\d+)?(?![\w.])", process.stdout)
-    newest = {releases.series(version): version for version in reversed(found)}
-    oldest = min(map(releases.series, releases.RELEASES))
-    wanted = {version for series, version in newest.items() if series >= oldest}
-    for version in sorted(wanted.union(releases.RELEASES), key=releases.series):
-        try:
-            with sources.unpacked(version) as tree:
-                apply(tree, version)
-        except OverlayError as error:
-            yield f"{version}: {error}", False
-        else:
-            sha256 = sources.sha256(sources.sdist(version))
-            pin = "" if version in releases.RELEASES else f" Its sha256 is {sha256}."
-            yield f"{version}: every hunk applies.{pin}", True

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run Django's tests, and our own, on the fork of Django that is kept here."""
+"""Run Django's tests, and our own, on the patched Django that is kept here."""
 
 import argparse
 import contextlib
@@ -72,7 +72,7 @@ def _parser():
     parser.add_argument(
         "--own",
         action="store_true",
-        help="run the tests that the fork adds, and no other",
+        help="run the tests that our commits add, and no other",
     )
     parser.add_argument(
         "--settings",

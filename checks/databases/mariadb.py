@@ -25,24 +25,12 @@ SETTINGS = {
     "max-connections": "300",
 }
 
-ADVICE = "put that right."
-
 
 @contextlib.contextmanager
 def mariadb():
     """
     Yield the settings, as in Django's DATABASES, of a MariaDB with data of its
     own. Raise OverlayError where it isn't installed or doesn't start.
-    """
-    with mariadb_server() as (server, settings), running(server):
-        yield settings
-
-
-@contextlib.contextmanager
-def mariadb_server():
-    """
-    Yield a Server that runs MariaDB, which is yet to be started, and its
-    settings, as in Django's DATABASES.
     """
     install = program("mariadb-install-db", "mariadb-server")
     command = program("mariadbd", "mariadb-server")
@@ -55,7 +43,6 @@ def mariadb_server():
             + ["--auth-root-authentication-method=normal"],
             directory,
             user,
-            ADVICE,
         )
 
         def ready():
@@ -70,13 +57,13 @@ def mariadb_server():
             directory,
             user,
             ready,
-            ADVICE,
         )
-        yield server, {
-            "ENGINE": ENGINE,
-            "HOST": str(address),
-            "USER": USER,
-            "PASSWORD": "",
-            "NAME": "django",
-            "TEST": {"CHARSET": "utf8mb4"},
-        }
+        with running(server):
+            yield {
+                "ENGINE": ENGINE,
+                "HOST": str(address),
+                "USER": USER,
+                "PASSWORD": "",
+                "NAME": "django",
+                "TEST": {"CHARSET": "utf8mb4"},
+            }

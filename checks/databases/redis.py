@@ -11,8 +11,6 @@ from checks.databases.serving import (
     unprivileged,
 )
 
-ADVICE = "put that right."
-
 
 @contextlib.contextmanager
 def redis():
@@ -31,5 +29,5 @@ def redis():
 
         # Without a port of TCP, and without a file of what is in it.
         command = [command, "--port", "0", "--unixsocket", address, "--save", ""]
-        with running(Server("Redis", command, directory, user, ready, ADVICE)):
+        with running(Server("Redis", command, directory, user, ready)):
             yield address

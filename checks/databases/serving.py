@@ -26,25 +26,21 @@ COMPLAINTS = ("FATAL", "ERROR", "error:", "fatal")
 class Server:
     """
     A server called `name`, run by `command` in `directory` as `user` (None for
-    the one that runs this), which answers when `ready()` is true. `advice`
-    ends the line that says why it doesn't start.
+    the one that runs this), which answers when `ready()` is true.
     """
 
-    def __init__(
-        self, name, command, directory, user, ready, advice, stop=signal.SIGTERM
-    ):
+    def __init__(self, name, command, directory, user, ready, stop=signal.SIGTERM):
         self.name = name
         self.command = command
         self.directory = directory
         self.user = user
         self.ready = ready
-        self.advice = advice
         self.stop_signals = (stop, signal.SIGQUIT, signal.SIGKILL)
         self.process = None
 
     def start(self):
         """Start it and wait until it answers. Raise OverlayError otherwise."""
-        with failing(self.name, self.directory, self.advice):
+        with failing(self.name, self.directory):
             with open(_log(self.directory), "ab") as log:
                 self.process = subprocess.Popen(
                     self.command, **_options(self.directory, self.user, log)
@@ -65,11 +61,6 @@ class Server:
                     return
                 except subprocess.TimeoutExpired:
                     pass
-
-    def restart(self):
-        """End it and start it again, with the same data and address."""
-        self.stop()
-        self.start()
 
 
 @contextlib.contextmanager
@@ -101,16 +92,16 @@ def temporary(name, user):
                 shutil.rmtree(directory)
 
 
-def prepare(name, command, directory, user, advice):
+def prepare(name, command, directory, user):
     """Run `command`, which makes the data of a server, to its end."""
-    with failing(name, directory, advice), open(_log(directory), "ab") as log:
+    with failing(name, directory), open(_log(directory), "ab") as log:
         subprocess.run(
             command, check=True, timeout=START, **_options(directory, user, log)
         )
 
 
 @contextlib.contextmanager
-def failing(name, directory, advice):
+def failing(name, directory):
     """Turn what fails into one line for the user, from the log if there is."""
     try:
         yield
@@ -120,7 +111,8 @@ def failing(name, directory, advice):
         said = [line for line in lines if any(word in line for word in COMPLAINTS)]
         # What follows the first complaint follows from it.
         raise OverlayError(
-            f"{name} does not start ({(said or [error])[0]}): {advice}"
+            f"{name} does not start ({(said or [error])[0]}): put that right, or name "
+            "another database."
         ) from None
 
 

@@ -55,7 +55,7 @@ def main(forks, kind, number):
     if kind != "persistent" and number:
         DatabaseWrapper._connection_pools["default"] = Pool()
     for each in kept if hasattr(base, "_remember_socket") else ():
-        # As the fork does with those that are opened.
+        # As patched Django does with those that are opened.
         base._remember_socket(each)
     if kind != "idle":
         wrappers = [DatabaseWrapper(default.settings_dict) for _ in kept]

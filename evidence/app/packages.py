@@ -4,9 +4,6 @@ What packages around the database make of a fork:
     python -m app.packages [CASE]
 """
 
-import importlib.util
-from pathlib import Path
-
 from app import recipes
 from app.child import (
     BOTH,
@@ -112,12 +109,6 @@ def prometheus():
         return f", connection number {metric.samples[0].value:.0f}"
 
     return asked(known=known)
-
-
-def _libraries(package, name):
-    """Return the paths of the library `name` that comes with `package`."""
-    directory = Path(importlib.util.find_spec(package).origin).parent
-    return directory.with_name(f"{package}.libs").glob(f"{name}*")
 
 
 @case(

@@ -1,4 +1,4 @@
-"""What projects do on stock Django."""
+"""What projects do on official Django."""
 
 import os
 

@@ -14,6 +14,13 @@ from overlay.checkout import NOBODY, git
 from overlay.commits import commits, paths
 
 NEWEST = releases.usable()
+# What our release notes stand next to.
+NOTES = """
+This section describes changes that may be needed in third-party database
+backends.
+
+.. _deprecated-features-6.2:
+"""
 POSTGRESQL = "django/db/backends/postgresql/base.py"
 NEEDS_GIT = pytest.mark.skipif(
     not shutil.which("git") and not os.environ.get("CI"),
@@ -91,6 +98,10 @@ def clone(made, tmp_path):
     git(tmp_path / "clone", "reset", "--quiet", "--hard", ":/^Django")
     git(tmp_path / "clone", "config", "user.name", "Ada")
     git(tmp_path / "clone", "config", "user.email", "ada@invalid")
+    init = tmp_path / "clone/django/__init__.py"
+    init.write_text(init.read_text().replace("VERSION = (6, 1,", "VERSION = (6, 2,"))
+    (tmp_path / "clone/docs/releases/6.2.txt").write_text(NOTES)
+    committed(tmp_path / "clone", "--message=Django 6.2")
     return tmp_path / "clone"
 
 
@@ -178,15 +189,18 @@ def test_export_of_a_hunk_for_one_release(repository, checkout):
 def test_pull_request(repository, clone):
     text = overlay(repository, "pull-request", clone)
     assert (ROOT / "docs/pull-request.md").read_text() in text
-    log = git(clone, "log", "--reverse", "--format=%an %s", ":/^Django..ticket_36957")
+    notes = (clone / "docs/releases/6.2.txt").read_text()
+    assert ("_discard()" in notes) == (NEWEST == releases.NEWEST)
+    span = ":/^Django 6.2..ticket_36957"
+    log = git(clone, "log", "--reverse", "--format=%an %s", span)
     assert log.splitlines() == [f"Ada {commit.subject}" for commit in commits()[:3]]
     assert git(clone, "status", "--porcelain", "--branch") == "## ticket_36957\n"
     exists = overlay(repository, "pull-request", clone, status=1)
     assert "a branch named 'ticket_36957' already exists" in exists
-    git(clone, "switch", "--quiet", "--detach", ":/^Django")
+    git(clone, "switch", "--quiet", "--detach", ":/^Django 6.2")
     git(clone, "branch", "--quiet", "-D", "ticket_36957")
     overlay(repository, "pull-request", "--all", clone)
-    assert git(clone, "log", "--format=%s").count("\n") == len(commits()) + 1
+    assert git(clone, "log", "--format=%s").count("\n") == len(commits()) + 2
 
 
 @NEEDS_GIT

@@ -1,4 +1,4 @@
-"""The configuration of gunicorn: what projects do on stock Django."""
+"""The configuration of gunicorn: what projects do on official Django."""
 
 from app import workaround
 
