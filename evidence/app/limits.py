@@ -9,18 +9,23 @@ import ctypes
 import http.client
 import http.server
 import os
+import socketserver
 import threading
 
+from app import recipes
 from app.child import OWN, PARENTS, case, in_child, main, outcome, session, whose
 
 import django
-from django.core.cache import cache
+from django.conf import settings
+from django.core.cache import cache, caches
 from django.db import (
     OperationalError,
     connection,
     connections,
     transaction,
 )
+
+PYMEMCACHE = ["pymemcache==4.0.0"]
 
 
 def _without_detail(error):
@@ -290,6 +295,41 @@ def redis_cache():
     client = cache._cache.get_client()
     parent = client.client_id()
     return in_child(lambda: whose(client.client_id(), parent))
+
+
+class _Memcached(socketserver.StreamRequestHandler):
+    """Answer with the port of the one who asks, as its own is the session."""
+
+    def handle(self):
+        port = str(self.client_address[1]).encode()
+        for line in self.rfile:
+            _, key, *_ = line.split()
+            answer = b"VALUE %b 0 %d\r\n%b\r\nEND\r\n" % (key, len(port), port)
+            self.wfile.write(answer)
+
+
+@case("use Django's cache in Memcached", PARENTS, PARENTS, packages=PYMEMCACHE)
+def memcached():
+    """Use a client that doesn't compare the process's id."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Memcached) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever).start()
+        settings.CACHES["memcached"] = {
+            "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
+            "LOCATION": "127.0.0.1:%s" % server.server_address[1],
+        }
+        try:
+            parent = caches["memcached"].get("port")
+            return in_child(lambda: whose(caches["memcached"].get("port"), parent))
+        finally:
+            server.shutdown()
+
+
+@case("the same as in the recipe", OWN, OWN, packages=PYMEMCACHE)
+def memcached_forgotten():
+    """Use it where each child forgets the client."""
+    recipes.follow("Memcached")
+    return memcached()
 
 
 class _Echo(http.server.BaseHTTPRequestHandler):

@@ -19,6 +19,7 @@ from django.db import (
     connections,
     transaction,
 )
+from django.db.backends.base import base
 from django.test import TransactionTestCase
 
 try:
@@ -296,6 +297,22 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         # No more than the one pool's were opened.
         self.assertEqual(opened, 8)
         self.assertIs(same_pool, False)
+
+    def test_inherited_pools_removed_once(self):
+        from django.db.backends.postgresql import base as postgresql
+
+        inherited_pool = self.connection.pool
+
+        def child():
+            with ThreadPoolExecutor(1) as executor:
+                # As another thread does, which may then make a new pool.
+                with base._fork_lock:
+                    removed = executor.submit(lambda: self.connection.pool)
+                    with self.assertRaises(TimeoutError):
+                        removed.result(timeout=0.1)
+                return removed.result() is inherited_pool, postgresql._pools_inherited
+
+        self.assertEqual(run_in_fork(child), (False, False))
 
     def test_close_pool(self):
         self.check_close(self.connection.close_pool)

@@ -84,6 +84,7 @@ class PoolForkInCTests(ForkInCMixin, TransactionTestCase):
         def child():
             # It makes a pool before it notices the fork.
             pool = other.pool
+            self.assertIs(other.pool, pool)
             pool.open(wait=True, timeout=5)
             close_old_connections()
             sessions = self.session(), self.session(other)
@@ -92,3 +93,10 @@ class PoolForkInCTests(ForkInCMixin, TransactionTestCase):
         before, (*sessions, same_pool, closed), _ = self.fork_in_c(child)
         self.assertDistinct(before, *sessions)
         self.assertEqual((same_pool, closed), (True, False))
+
+    def test_fork_in_c_close_pool(self):
+        pooled = self.new_connection({**self.pool, "max_size": 1}, alias="pooled")
+        parent = self.session(pooled)
+        pooled.close()
+        run_in_c_fork(pooled.close_pool)
+        self.assertEqual(self.session(pooled), parent)
