@@ -429,6 +429,10 @@ class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
             self.assertIs(run_in_fork(self.refused), True)
         self.check_intact(0)
 
+    def test_refused_by_uri(self):
+        with in_thread(self.connected(f"file:{self.name}")):
+            self.assertIs(run_in_fork(self.refused), True)
+
     def test_refused_by_file(self):
         with in_thread(self.connected(f"{self.name}-other")):
             self.assertIs(run_in_fork(self.used), False)
