@@ -25,7 +25,7 @@ class Call(NamedTuple):
     What is called: the function of app.calls, with which connections, how
     often by each of two processes, as the difference leaves out what comes
     before and after, and the ratio to official Django's instructions, at most.
-    The aim is 1.01: it moves by up to 0.01 with the layout of memory.
+    The aim is 1.01: it moves with the layout of memory.
     """
 
     function: str
@@ -36,7 +36,8 @@ class Call(NamedTuple):
 
 
 CALLS = {
-    "connection.pool": Call("pool", trial.POOL, 1000, 6000),
+    # Official Django's own differ by 1.07 from one copy to the other.
+    "connection.pool": Call("pool", trial.POOL, 1000, 6000, 1.05),
     "connection.cursor()": Call("cursor", trial.POOL, 200, 1200),
     # It remembers the connection's socket.
     "connection.connect(), from a pool": Call("connect", trial.POOL, 50, 550, 1.06),
