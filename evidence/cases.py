@@ -72,10 +72,14 @@ def _listed(djangos, database, only):
             listed = json.loads(_printed(prepared, module))
         cases += [Case(*each, module) for each in listed]
     if only:
-        names = " ".join(case.function for case in cases)
-        cases = [each for each in cases if any(name in each.function for name in only)]
+        names = [f"{case.module}.{case.function}" for case in cases]
+        cases = [
+            case
+            for case, full in zip(cases, names)
+            if any(name in full for name in only)
+        ]
         if not cases:
-            raise OverlayError(f"There is no such case: name some of {names}.")
+            raise OverlayError(f"There is no such case: name one of {' '.join(names)}.")
     return cases
 
 
