@@ -49,7 +49,7 @@ RUNTESTS = [
     *DJANGO_TESTS,
     "pytest>=8",
     "pytest-xdist>=3,<4",
-    # A backend without pip, and whether it is like pip's.
+    # For overlay's build backend.
     "setuptools>=83",
     *REPORT,
     # For the tests of the report, in Chromium.

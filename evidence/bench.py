@@ -165,9 +165,9 @@ def _forks(made, quick):
     Return the page faults and microseconds of forks with each Django, by what
     a process has and how many.
     """
-    samples = {}
-    for number in range(ROUNDS):
-        say(f"Forks, round {number + 1} of {ROUNDS} ...")
+    samples, rounds = {}, 1 if quick else ROUNDS
+    for number in range(rounds):
+        say(f"Forks, round {number + 1} of {rounds} ...")
         with _trees(made, number) as trees:
             for (kind, count), django in product(
                 [(NONE, 0), *product(KINDS, NUMBERS)], trees

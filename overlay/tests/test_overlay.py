@@ -106,6 +106,7 @@ def clone(made, tmp_path):
 
 
 @NEEDS_GIT
+@pytest.mark.slow
 @pytest.mark.parametrize("version", releases.RELEASES)
 def test_checkout(repository, tmp_path, version):
     said = overlay(repository, "checkout", f"--django={version}", tmp_path / "made")
@@ -130,6 +131,7 @@ def test_messages():
 
 
 @NEEDS_GIT
+@pytest.mark.slow
 def test_git_apply(checkout):
     """A reviewer's own tools make the same of the patches."""
     made = git(checkout, "rev-parse", "HEAD").strip()
