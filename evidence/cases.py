@@ -62,12 +62,10 @@ def tables(version, only=()):
 
 
 def _listed(djangos, database, only):
-    cases = []
+    cases, python, django = [], series.interpreter([]), djangos[trial.STOCK]
     for module in MODULES:
         setup = trial.Setup(module, trial.PERSISTENT, trial.STOCK)
-        python = series.interpreter([])
         deadline = time.monotonic() + LIMIT
-        django = djangos[trial.STOCK]
         with trial.prepared(setup, python, django, database, deadline) as prepared:
             listed = json.loads(_printed(prepared, module))
         cases += [Case(*each, module) for each in listed]

@@ -156,4 +156,6 @@ def _results(servers, wanted, djangos, pythons, database, deadline):
                 for field, number in result.figures._asdict().items()
             )
             terminal.print(f"{name}: {counted} ({result.seconds} s)", soft_wrap=True)
+            for error in result.errors:
+                terminal.print(f"  {error}", soft_wrap=True, markup=False)
     return results

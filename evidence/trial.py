@@ -71,7 +71,7 @@ def result(server, setup, python, packages, database, deadline, advance):
     dict as in DATABASES, until `deadline`, a time of time.monotonic(), at the
     latest. Call `advance()` after each answer.
     """
-    start, answers, reason = time.monotonic(), [], None
+    start, answers, hanging, reason = time.monotonic(), [], 0, None
     deadline = min(deadline, start + LIMIT)
     with prepared(setup, python, packages, database, deadline, TOKENS) as trial:
         # Else an interrupt leaves its end to the garbage collection.
@@ -80,7 +80,8 @@ def result(server, setup, python, packages, database, deadline, advance):
                 for answer in given:
                     answers.append(answer)
                     advance()
-                    if sum(each.error == HUNG for each in answers) >= HANGING:
+                    hanging += answer.error == HUNG
+                    if hanging >= HANGING:
                         break
             except OverlayError as error:
                 reason = str(error)

@@ -65,6 +65,7 @@ def status():
         except OverlayError as error:
             yield f"{version}: {error}", False
         else:
-            sha256 = sources.sha256(sources.sdist(version))
-            pin = "" if version in releases.RELEASES else f" Its sha256 is {sha256}."
+            pin = ""
+            if version not in releases.RELEASES:
+                pin = f" Its sha256 is {sources.sha256(sources.sdist(version))}."
             yield f"{version}: every hunk applies.{pin}", True
