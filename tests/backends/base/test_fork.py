@@ -149,14 +149,6 @@ class WrapperForkTests(SimpleTestCase):
             self.assertIs(run_in_fork(child), True)
         self.assertIs(wrapper.allow_thread_sharing, False)
 
-    def test_fork_lock_held(self):
-        def child():
-            with base._fork_lock:
-                return True
-
-        with in_thread(base._fork_lock):
-            self.assertIs(run_in_fork(child), True)
-
     def test_in_atomic_block(self):
         wrapper = UnknownWrapper()
         wrapper.in_atomic_block = True
@@ -219,6 +211,17 @@ class DiscardTests(SimpleTestCase):
         self.assertEqual(self.fork(child), (b"alice", False))
         self.assertIs(wrapper.connection, inherited)
         self.assertEqual(wrapper.role, b"alice")
+
+    def test_fork_lock_held(self):
+        wrapper, inherited = socket_wrapper(self)
+
+        def child():
+            with base._fork_lock():
+                wrapper.ensure_connection()
+            return wrapper.connection is inherited
+
+        with in_thread(base._fork_lock()):
+            self.assertIs(self.fork(child), False)
 
     def test_connect(self):
         other, inherited = socket_wrapper(self)

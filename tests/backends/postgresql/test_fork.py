@@ -306,7 +306,7 @@ class PoolForkTests(ForkTestsMixin, TransactionTestCase):
         def child():
             with ThreadPoolExecutor(1) as executor:
                 # As another thread does, which may then make a new pool.
-                with base._fork_lock:
+                with base._fork_lock():
                     removed = executor.submit(lambda: self.connection.pool)
                     with self.assertRaises(TimeoutError):
                         removed.result(timeout=0.1)
