@@ -1,7 +1,4 @@
 import contextlib
-import gc
-import io
-import logging
 import os
 import signal
 import socket
@@ -77,46 +74,6 @@ def in_thread(manager):
         thread.join()
 
 
-@contextlib.contextmanager
-def held(target, name):
-    """
-    Have the threads that call a method wait, after they called it, until exit.
-    Yield an event that is set when one of them does.
-    """
-    method = getattr(target, name)
-    reached, leave = threading.Event(), threading.Event()
-
-    def hold(*args, **kwargs):
-        result = method(*args, **kwargs)
-        reached.set()
-        leave.wait()
-        return result
-
-    with mock.patch.object(target, name, hold):
-        try:
-            yield reached
-        finally:
-            leave.set()
-
-
-@contextlib.contextmanager
-def captured_logs():
-    """
-    Yield a stream of what is logged about wrappers, in a forked process as
-    well, which has a copy of it.
-    """
-    # Those of other tests may be broken.
-    gc.collect()
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    logger = logging.getLogger("django.db.backends.base")
-    logger.addHandler(handler)
-    try:
-        yield stream
-    finally:
-        logger.removeHandler(handler)
-
-
 def wait_until(condition, seconds=TIMEOUT):
     """Raise AssertionError if condition() isn't true within some seconds."""
     deadline = time.monotonic() + seconds
@@ -126,15 +83,20 @@ def wait_until(condition, seconds=TIMEOUT):
         time.sleep(0.01)
 
 
-def descriptor_of(connection):
-    """Return the descriptor of a driver's connection."""
-    # PyMySQL's has no fileno(), but its socket has.
-    return getattr(connection, "_sock", connection).fileno()
+def open_sockets(*connections):
+    """
+    Return a function for a forked process, which returns the descriptors of
+    these drivers' connections that are still their sockets'.
+    """
 
+    def inode(fd):
+        try:
+            return os.fstat(fd).st_ino
+        except OSError:
+            return None
 
-def socket_of(connection):
-    """Return what identifies the socket of a driver's connection."""
-    return os.fstat(descriptor_of(connection)).st_ino
+    inodes = {raw.fileno(): inode(raw.fileno()) for raw in connections}
+    return lambda: [fd for fd in inodes if inode(fd) == inodes[fd]]
 
 
 class DriverConnection:

@@ -69,6 +69,14 @@ getattr(connection, "close_pool", connection.close)()
 """
 
 
+def driver_connection(test):
+    """Return it if it tells its descriptor, or else skip the test."""
+    connection.ensure_connection()
+    if not hasattr(connection.connection, "fileno"):
+        test.skipTest(f"{type(connection.connection)} has no fileno().")
+    return connection.connection
+
+
 class ScriptForkTestsMixin:
     """What holds for processes that are killed or end as Python's do."""
 
@@ -78,9 +86,7 @@ class ScriptForkTestsMixin:
     def test_killed_parent(self):
         if not connection.features.has_select_for_update_nowait:
             self.skipTest("Database doesn't support SELECT ... FOR UPDATE NOWAIT.")
-        connection.ensure_connection()
-        if not hasattr(connection.connection, "fileno"):
-            self.skipTest(f"{type(connection.connection)} has no fileno().")
+        driver_connection(self)
 
         def lock():
             try:

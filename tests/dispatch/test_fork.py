@@ -31,11 +31,6 @@ class SignalForkTests(SimpleTestCase):
         signal.connect(self.receiver)
         self.check_send(signal)
 
-    def test_send_with_caching(self):
-        signal = Signal(use_caching=True)
-        signal.connect(self.receiver)
-        self.check_send(signal)
-
     def test_connect(self):
         signal = Signal()
 
@@ -46,23 +41,6 @@ class SignalForkTests(SimpleTestCase):
         with in_thread(signal.lock):
             self.assertEqual(run_in_fork(connect), ["received"])
         self.assertEqual(self.responses(signal), [])
-
-    def test_disconnect(self):
-        signal = Signal()
-        signal.connect(self.receiver)
-        with in_thread(signal.lock):
-            self.assertIs(run_in_fork(lambda: signal.disconnect(self.receiver)), True)
-        self.assertEqual(self.responses(signal), ["received"])
-
-    def test_held_in_child(self):
-        signal = Signal()
-        signal.connect(self.receiver)
-
-        def fork_again():
-            with in_thread(signal.lock):
-                return run_in_fork(lambda: self.responses(signal))
-
-        self.assertEqual(run_in_fork(fork_again), ["received"])
 
     def test_signals_of_queries_and_requests(self):
         for signal in [connection_created, request_started]:

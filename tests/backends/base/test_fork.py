@@ -1,6 +1,5 @@
 import contextlib
 import gc
-import logging
 import os
 import socket
 import unittest
@@ -8,18 +7,21 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-from backends.forking import run_in_fork
+from backends.forking import forked, receive, run_in_fork
 from backends.forking_helpers import (
     DriverConnection,
     SocketWrapper,
     UnknownWrapper,
-    captured_logs,
     in_thread,
+    open_sockets,
     run_script,
     socket_wrapper,
-    wait_until,
 )
-from backends.forking_scripts import ConnectionMixin, ScriptForkTestsMixin
+from backends.forking_scripts import (
+    ConnectionMixin,
+    ScriptForkTestsMixin,
+    driver_connection,
+)
 
 from django.db import (
     DEFAULT_DB_ALIAS,
@@ -31,11 +33,6 @@ from django.db.backends.base import base
 from django.test import SimpleTestCase, TransactionTestCase, skipUnlessDBFeature
 
 from ..models import Square
-
-
-class BrokenWrapper(UnknownWrapper):
-    def _discard(self):
-        raise ValueError("broken")
 
 
 class RoleWrapper(SocketWrapper):
@@ -90,19 +87,17 @@ class WrapperForkTests(SimpleTestCase):
         self.assertIsNone(run_in_fork(child))
         self.assertEqual(parent.recv(6, socket.MSG_DONTWAIT), b"result")
 
-    def test_broken_wrapper(self):
-        wrappers = [UnknownWrapper(), BrokenWrapper(), UnknownWrapper()]
+    def test_driver_without_weak_references(self):
+        class Connection:
+            __slots__ = ()
 
-        def child():
-            return [wrapper.connection for wrapper in wrappers], logs.getvalue()
+            def fileno(self):
+                return 0
 
-        with captured_logs() as logs:
-            connections, output = run_in_fork(child)
-            self.assertEqual(logs.getvalue(), "")
-        self.assertEqual(connections, [None, None, None])
-        self.assertIn("Error discarding a connection after fork(): broken", output)
-        for wrapper in wrappers:
-            self.assertIsInstance(wrapper.connection, DriverConnection)
+        wrapper = SocketWrapper()
+        wrapper.get_new_connection = lambda conn_params: Connection()
+        wrapper.connect()
+        self.assertIsNone(run_in_fork(lambda: wrapper.connection))
 
     def test_unusual_wrappers(self):
         class LostWrapper(UnknownWrapper):
@@ -117,19 +112,25 @@ class WrapperForkTests(SimpleTestCase):
             def connection(self, value):
                 pass
 
+        class BrokenWrapper(UnknownWrapper):
+            def _discard(self):
+                raise ValueError("broken")
+
         class EmptyWrapper(UnknownWrapper):
             def __len__(self):
                 return 0
 
-        wrappers = [LostWrapper(), EmptyWrapper(), UnknownWrapper()]
-        wrappers[0].lost = True
-
         def child():
-            return [wrapper.connection for wrapper in wrappers[1:]]
+            errors = [str(call.args[1]) for call in logged.call_args_list]
+            return errors, [wrapper.connection for wrapper in wrappers[1:]]
 
-        logging.disable(logging.CRITICAL)
-        self.addCleanup(logging.disable, logging.NOTSET)
-        self.assertEqual(run_in_fork(child), [None, None])
+        wrappers = [LostWrapper(), BrokenWrapper(), EmptyWrapper(), UnknownWrapper()]
+        wrappers[0].lost = True
+        # The children of other tests don't inherit them.
+        self.addCleanup(gc.collect)
+        with mock.patch.object(base.logger, "exception") as logged:
+            self.assertEqual(run_in_fork(child), (["lost", "broken"], [None] * 3))
+            logged.assert_not_called()
 
     def test_wrapper_deallocated(self):
         # By the garbage collector, once the hook has begun.
@@ -137,32 +138,6 @@ class WrapperForkTests(SimpleTestCase):
         wrapper = UnknownWrapper()
         with mock.patch.object(base, "_wrappers", [gone, weakref.ref(wrapper)]):
             self.assertIsNone(run_in_fork(lambda: wrapper.connection))
-
-    def test_thread_sharing_lock_held(self):
-        wrapper = UnknownWrapper()
-
-        def child():
-            wrapper.inc_thread_sharing()
-            return wrapper.allow_thread_sharing
-
-        with in_thread(wrapper._thread_sharing_lock):
-            self.assertIs(run_in_fork(child), True)
-        self.assertIs(wrapper.allow_thread_sharing, False)
-
-    def test_in_atomic_block(self):
-        wrapper = UnknownWrapper()
-        wrapper.in_atomic_block = True
-
-        def child():
-            return (
-                wrapper.in_atomic_block,
-                wrapper.closed_in_transaction,
-                wrapper.needs_rollback,
-            )
-
-        self.assertEqual(run_in_fork(child), (True, True, True))
-        self.assertIs(wrapper.closed_in_transaction, False)
-        self.assertIs(wrapper.needs_rollback, False)
 
     def test_fork_unavailable(self):
         script = (
@@ -243,22 +218,76 @@ class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTest
         self.assertIs(run_in_fork(self.used), False)
         self.assertIs(self.used(), True)
 
-    def test_sibling_and_grandchild(self):
+    def session(self):
+        """Return the socket that this process queries with."""
+        self.used()
+        return os.fstat(driver_connection(self).fileno()).st_ino
+
+    def test_sockets(self):
+        def child(pipe):
+            sockets = [self.session(), run_in_fork(self.session)]
+            # The grandchild didn't affect it, and it lives on.
+            pipe.send([*sockets, self.session()])
+            pipe.recv()
+
+        parent = self.session()
+        with forked(child) as (_, pipe):
+            socket, of_grandchild, later = receive(pipe)
+            of_sibling = run_in_fork(self.session)
+        self.assertEqual(socket, later)
+        self.assertEqual(len({parent, socket, of_grandchild}), 3)
+        self.assertEqual(len({parent, socket, of_sibling}), 3)
+        self.assertEqual(self.session(), parent)
+
+    def test_raw_connection(self):
+        raw = driver_connection(self)
+
         def child():
-            used = self.used()
-            mine = connection.connection
+            with self.assertRaises(connection.Database.Error):
+                raw.cursor().execute("SELECT 1")
+            if connection.vendor == "postgresql":
+                # It isn't retried for ever, which would be a busy loop.
+                self.assertNotEqual(raw.closed, 0)
+            return self.used()
 
-            def grandchild():
-                return self.used() or connection.connection is mine
-
-            return used, run_in_fork(grandchild), connection.connection is mine
-
-        for _ in range(2):
-            self.assertEqual(run_in_fork(child), (False, False, True))
+        self.assertIs(run_in_fork(child), False)
         self.assertIs(self.used(), True)
 
-    def check_in_atomic(self, child, block=None):
-        with block or transaction.atomic():
+    def test_descriptors(self):
+        @contextlib.contextmanager
+        def opened():
+            with contextlib.closing(connection):
+                self.used()
+                inherited.append(connection.connection)
+                yield
+                self.used()
+
+        inherited = [driver_connection(self)]
+        with in_thread(opened()):
+            self.assertEqual(run_in_fork(open_sockets(*inherited)), [])
+        self.assertIs(self.used(), True)
+
+    def test_no_free_descriptor(self):
+        import resource
+
+        def child():
+            with connection.chunked_cursor() as cursor:
+                cursor.execute("SELECT 1")
+            session = self.session()
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            if (pid := os.fork()) == 0:
+                # The socket couldn't be replaced, but isn't used.
+                os._exit(3 if connection.connection is None else 4)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            return status, session == self.session()
+
+        driver_connection(self)
+        self.assertEqual(run_in_fork(child), (3, True))
+
+    def check_in_atomic(self, child):
+        with transaction.atomic():
             Square.objects.create(root=1, square=1)
             result = run_in_fork(child)
             # The parent's transaction is still there.
@@ -280,33 +309,20 @@ class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTest
         self.assertIs(self.check_in_atomic(child), True)
 
     def test_atomic_left(self):
-        block = transaction.atomic()
+        block, called = transaction.atomic(), []
 
         def child():
             block.__exit__(None, None, None)
             # It hasn't been committed, and this isn't the parent's session.
-            return Square.objects.count(), connection.in_atomic_block
+            return Square.objects.count(), connection.in_atomic_block, called
 
         with block:
             Square.objects.create(root=1, square=1)
-            self.assertEqual(run_in_fork(child), (0, False))
+            transaction.on_commit(lambda: called.append("committed"))
+            self.assertEqual(run_in_fork(child), (0, False, []))
             self.assertEqual(Square.objects.count(), 1)
         self.assertIs(self.used(), True)
-
-    def test_on_commit(self):
-        called = []
-        block = transaction.atomic()
-
-        def child():
-            block.__exit__(None, None, None)
-            with transaction.atomic():
-                Square.objects.count()
-            return called
-
-        with block:
-            transaction.on_commit(lambda: called.append(os.getpid()))
-            self.assertEqual(run_in_fork(child), [])
-        self.assertEqual(called, [os.getpid()])
+        self.assertEqual(called, ["committed"])
 
     def test_thread_sharing(self):
         wrapper = connections[DEFAULT_DB_ALIAS]
@@ -325,36 +341,3 @@ class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTest
             self.assertEqual(run_in_fork(child), (False, False))
         with ThreadPoolExecutor(1) as executor:
             self.assertIs(executor.submit(thread).result(), True)
-
-    @skipUnlessDBFeature("has_select_for_update_skip_locked")
-    def test_query_in_thread(self):
-        squares = [Square.objects.create(root=i, square=i) for i in range(2)]
-
-        @contextlib.contextmanager
-        def last_locked():
-            try:
-                with transaction.atomic():
-                    yield Square.objects.select_for_update().get(pk=squares[1].pk)
-            finally:
-                connection.close()
-
-        def first_locked():
-            with transaction.atomic():
-                unlocked = Square.objects.select_for_update(skip_locked=True)
-                return not unlocked.filter(pk=squares[0].pk)
-
-        def update():
-            try:
-                return Square.objects.update(square=2)
-            finally:
-                connection.close()
-
-        with ThreadPoolExecutor(1) as executor:
-            with in_thread(last_locked()):
-                updated = executor.submit(update)
-                # It's in the query until it gets the last row's lock.
-                wait_until(first_locked)
-                self.assertIs(run_in_fork(self.used), False)
-                self.assertIs(updated.done(), False)
-            self.assertEqual(updated.result(), 2)
-        self.assertIs(self.used(), True)

@@ -72,14 +72,6 @@ class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
         self.assertIs(run_in_c_fork(self.used), False)
         self.assertIs(self.used(), True)
 
-    def test_fork_in_c_in_atomic(self):
-        with transaction.atomic():
-            Square.objects.create(root=1, square=1)
-            self.assertIs(run_in_c_fork(self.refused), True)
-            self.assertIs(self.used(), True)
-        connection.close()
-        self.assertEqual(self.roots(), [1])
-
     def test_fork_in_c_close(self):
         def child():
             # Also what a hook does that was registered before Django's.

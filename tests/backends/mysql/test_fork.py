@@ -54,16 +54,3 @@ class ForkTests(TransactionTestCase):
         self.assertEqual(list(cursor.fetchall()), [(2,), (3,)])
         cursor.close()
         self.assertIs(connection.is_usable(), True)
-
-    def test_raw_connection(self):
-        connection.ensure_connection()
-        raw = connection.connection
-        if not hasattr(raw, "fileno"):
-            self.skipTest(f"{type(raw)} has no fileno().")
-
-        def child():
-            with self.assertRaises(connection.Database.Error):
-                raw.cursor().execute("SELECT 1")
-            return self.session()
-
-        self.check_fork(child)

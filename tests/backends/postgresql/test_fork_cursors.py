@@ -1,107 +1,94 @@
 import contextlib
 import os
 import unittest
+from unittest import mock
 
 from backends.forking import run_in_fork
-from backends.forking_helpers import captured_logs, in_thread
+from backends.forking_helpers import in_thread
+from backends.forking_scripts import ConnectionMixin
 
 from django.db import Error, connection, transaction
+from django.db.backends.base import base
 from django.test import TransactionTestCase
 
-from .test_fork import SessionMixin, is_psycopg3
+from .test_pool_fork import is_psycopg3
 
 
-class ServerSideCursorMixin(SessionMixin):
+@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
+@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
+class ServerSideCursorForkTests(ConnectionMixin, TransactionTestCase):
     def test_server_side_cursor(self):
-        with self.connection.chunked_cursor() as cursor:
+        with connection.chunked_cursor() as cursor:
             cursor.execute("SELECT generate_series(1, 20)")
             self.assertEqual(cursor.fetchone(), (1,))
 
             def child():
                 with self.assertRaises(Error):
                     cursor.fetchone()
-                session = self.session()
-                self.connection.close()
-                return session
+                return self.used()
 
-            child_session = run_in_fork(child)
+            self.assertIs(run_in_fork(child), False)
             self.assertEqual(cursor.fetchall(), [(i,) for i in range(2, 21)])
-            self.assertDistinct(self.session(), child_session)
+            self.assertIs(self.used(), True)
 
     def test_server_side_cursor_closed(self):
-        with self.connection.chunked_cursor() as cursor:
+        with connection.chunked_cursor() as cursor:
             cursor.execute("SELECT generate_series(1, 20)")
             self.assertEqual(cursor.fetchone(), (1,))
 
             def child():
                 cursor.close()
-                return self.session()
+                return self.used()
 
-            child_session = run_in_fork(child)
+            self.assertIs(run_in_fork(child), False)
             self.assertEqual(cursor.fetchall(), [(i,) for i in range(2, 21)])
-            self.assertDistinct(self.session(), child_session)
+            self.assertIs(self.used(), True)
 
     def test_server_side_cursor_used_before(self):
         def child():
-            return self.connection.connection, logs.getvalue()
+            return connection.connection, log.called
 
-        with captured_logs() as logs, transaction.atomic():
-            with self.connection.chunked_cursor() as cursor:
+        with transaction.atomic(), mock.patch.object(base.logger, "exception") as log:
+            with connection.chunked_cursor() as cursor:
                 cursor.execute("SELECT 1")
             # Its connection is closed, and in the block nevertheless there.
-            self.connection.close()
-            self.assertEqual(run_in_fork(child), (None, ""))
+            connection.close()
+            self.assertEqual(run_in_fork(child), (None, False))
 
     def test_server_side_cursor_used_before_descriptor_was_closed(self):
         def daemon():
-            with self.connection.chunked_cursor() as cursor:
+            with connection.chunked_cursor() as cursor:
                 cursor.execute("SELECT 1")
             # As a daemon does with all that it has.
-            os.close(self.connection.connection.fileno())
+            os.close(connection.connection.fileno())
             # Nothing else takes the descriptor.
             if (pid := os.fork()) == 0:
-                discarded = self.connection.connection is None
-                os._exit(3 if discarded and not logs.getvalue() else 4)
+                discarded = connection.connection is None
+                os._exit(3 if discarded and not log.called else 4)
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-        with captured_logs() as logs:
+        with mock.patch.object(base.logger, "exception") as log:
             self.assertEqual(run_in_fork(daemon), 3)
 
     def test_server_side_cursor_of_another_thread(self):
         @contextlib.contextmanager
         def opened():
-            wrapper = self.connection.copy()
-            with wrapper.chunked_cursor() as cursor:
+            with contextlib.closing(connection), connection.chunked_cursor() as cursor:
                 cursor.execute("SELECT generate_series(1, 20)")
-                inherited.append(wrapper.connection)
+                inherited.append(connection.connection)
                 yield
                 cursor.fetchall()
-            wrapper.close()
 
         inherited = []
         with in_thread(opened()):
             # libpq might have been in the middle of something.
             self.assertEqual(run_in_fork(lambda: inherited[0].closed), 0)
 
+    @unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
     def test_server_side_cursor_used_while_connection_is_busy(self):
-        if not is_psycopg3:
-            self.skipTest("psycopg3 specific test")
-        with self.connection.chunked_cursor() as cursor:
+        with connection.chunked_cursor() as cursor:
             cursor.execute("SELECT 1")
-        raw = self.connection.connection
+        raw = connection.connection
         # As in a signal's handler, which has interrupted libpq.
         with raw.lock:
             self.assertIs(run_in_fork(lambda: raw.closed), False)
-
-
-@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
-@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
-class PersistentConnectionCursorForkTests(ServerSideCursorMixin, TransactionTestCase):
-    pass
-
-
-@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
-@unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
-@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
-class PoolCursorForkTests(ServerSideCursorMixin, TransactionTestCase):
-    pool = {"min_size": 1, "max_size": 8, "timeout": 5}

@@ -1,7 +1,5 @@
-import os
 import threading
 import time
-import unittest
 from unittest import mock
 
 from backends.forking import run_in_fork
@@ -9,12 +7,28 @@ from backends.forking_in_c import run_in_c_fork
 
 from django.db import close_old_connections, connection
 from django.db.backends.base import base
-from django.test import TransactionTestCase
 
-from .test_fork import SessionMixin, is_psycopg3
+from . import test_fork
 
 
-class ForkInCMixin(SessionMixin):
+class PoolForkInCTests(test_fork.PoolTestCase):
+    def fork_in_c(self, child):
+        """
+        Return the result of child() in a process that is forked in C by one
+        without threads, between the latter's session before and after that.
+        Python itself may crash when a process that has threads, such as other
+        tests leave, is forked in C and the child starts new ones.
+        """
+
+        def parent():
+            before = self.session()
+            # It stays where wrappers look for it.
+            connection.pool.close()
+            self.assertEqual(threading.active_count(), 1)
+            return before, run_in_c_fork(child), self.session()
+
+        return run_in_fork(parent)
+
     def test_fork_in_c_with_threads(self):
         discard, discarding = base._discard_inherited, []
 
@@ -26,45 +40,15 @@ class ForkInCMixin(SessionMixin):
 
         def child():
             with mock.patch.object(base, "_discard_inherited", discard_late):
-                return self.sessions_of_threads()
+                return self.sessions_of_threads(4)
 
         before, sessions, after = self.fork_in_c(child)
         self.assertDistinct(before, *sessions)
         self.assertEqual(after, before)
 
-    def fork_in_c(self, child):
-        """
-        Return the result of child() in a process that is forked in C by one
-        without threads, between the latter's session before and after that.
-        Python itself may crash when a process that has threads, such as other
-        tests leave, is forked in C and the child starts new ones.
-        """
-
-        def parent():
-            before = self.session()
-            if self.pool:
-                # It stays where wrappers look for it.
-                self.connection.pool.close()
-            self.assertEqual(threading.active_count(), 1)
-            return before, run_in_c_fork(child), self.session()
-
-        return run_in_fork(parent)
-
-
-@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
-@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
-class PersistentConnectionForkInCTests(ForkInCMixin, TransactionTestCase):
-    pass
-
-
-@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
-@unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
-@unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
-class PoolForkInCTests(ForkInCMixin, TransactionTestCase):
-    pool = {"min_size": 1, "max_size": 8, "timeout": 5}
-
     def test_pool_used_before_first_connection(self):
-        pooled = self.new_connection({**self.pool, "min_size": 0}, alias="pooled")
+        self.pool = {**self.pool, "min_size": 0}
+        pooled = self.new_connection(self.wrapper_class, "pooled")
 
         def child():
             # Nothing is inherited from it but a pool without connections.
@@ -79,7 +63,7 @@ class PoolForkInCTests(ForkInCMixin, TransactionTestCase):
         self.assertEqual(run_in_fork(child), (False, True))
 
     def test_fork_in_c_pool_used_first(self):
-        other = self.new_connection(self.pool, alias="pooled")
+        other = self.new_connection(self.wrapper_class, "pooled")
 
         def child():
             # It makes a pool before it notices the fork.
@@ -95,7 +79,8 @@ class PoolForkInCTests(ForkInCMixin, TransactionTestCase):
         self.assertEqual((same_pool, closed), (True, False))
 
     def test_fork_in_c_close_pool(self):
-        pooled = self.new_connection({**self.pool, "max_size": 1}, alias="pooled")
+        self.pool = {**self.pool, "max_size": 1}
+        pooled = self.new_connection(self.wrapper_class, "pooled")
         parent = self.session(pooled)
         pooled.close()
         run_in_c_fork(pooled.close_pool)

@@ -16,39 +16,49 @@ except ImportError:
 @unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
 @unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
-class PoolForkTests(TransactionTestCase):
-    available_apps = []
+class PoolTestCase(TransactionTestCase):
+    """Have a default connection with a pool of its own."""
+
+    available_apps = ["backends"]
+    pool = {"min_size": 1, "max_size": 1, "timeout": 5}
 
     def setUp(self):
-        self.wrapper_class = type(connections[DEFAULT_DB_ALIAS])
-        self.connect(self.wrapper_class)
+        self.default = connections[DEFAULT_DB_ALIAS]
+        self.addCleanup(connections.__setitem__, DEFAULT_DB_ALIAS, self.default)
+        self.wrapper_class = type(self.default)
+        connections[DEFAULT_DB_ALIAS] = self.new_connection(self.wrapper_class)
 
-    def connect(self, wrapper_class):
-        default = connections[DEFAULT_DB_ALIAS]
-        settings_dict = default.copy().settings_dict
+    def new_connection(self, wrapper_class, alias="fork", pool=True):
+        settings_dict = self.default.copy().settings_dict
         settings_dict["CONN_MAX_AGE"] = 0
-        settings_dict["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 1, "timeout": 5}
+        settings_dict["OPTIONS"]["pool"] = self.pool if pool else False
         # The pools of another alias aren't those of the test suite.
-        connections[DEFAULT_DB_ALIAS] = wrapper = wrapper_class(settings_dict, "fork")
-        self.addCleanup(connections.__setitem__, DEFAULT_DB_ALIAS, default)
+        wrapper = wrapper_class(settings_dict, alias)
         self.addCleanup(wrapper.close_pool)
         self.addCleanup(wrapper.close)
+        return wrapper
 
-    def session(self):
+    def session(self, wrapper=connection):
         """Return the connection's server process and socket."""
-        with connection.cursor() as cursor:
+        with wrapper.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
-            socket = os.fstat(connection.connection.fileno())
+            socket = os.fstat(wrapper.connection.fileno())
             return *cursor.fetchone(), socket.st_ino
+
+    def assertDistinct(self, *sessions):
+        for identities in zip(*sessions, strict=True):
+            self.assertEqual(len(set(identities)), len(sessions), sessions)
 
     def check_fork(self):
         parent = self.session()
-        sessions = [parent, run_in_fork(self.session), run_in_fork(self.session)]
-        for identities in zip(*sessions, strict=True):
-            self.assertEqual(len(set(identities)), len(sessions), sessions)
+        self.assertDistinct(
+            parent, run_in_fork(self.session), run_in_fork(self.session)
+        )
         # The parent's is unaffected.
         self.assertEqual(self.session(), parent)
 
+
+class PoolForkTests(PoolTestCase):
     def test_connection_checked_out(self):
         self.check_fork()
 
@@ -104,18 +114,33 @@ class PoolForkTests(TransactionTestCase):
             self.session()
             return connection.closed
 
-        self.connect(DatabaseWrapper)
+        connections[DEFAULT_DB_ALIAS] = self.new_connection(DatabaseWrapper)
         self.session()
         self.assertEqual(run_in_fork(child), 2)
 
     def test_pool_property_of_subclass(self):
+        from psycopg_pool import ConnectionPool
+
         class DatabaseWrapper(self.wrapper_class):
             @property
             def pool(self):
                 if self.alias not in self._connection_pools:
-                    # It isn't removed.
-                    super().pool.open()
+                    # Django's own property isn't used.
+                    self._connection_pools[self.alias] = ConnectionPool(
+                        kwargs={**self.get_connection_params(), "autocommit": True},
+                        configure=self._configure_connection,
+                        min_size=1,
+                        open=True,
+                    )
                 return self._connection_pools[self.alias]
 
-        self.connect(DatabaseWrapper)
+        def child():
+            # It makes a pool before the inherited ones are removed.
+            pool = other.pool
+            self.session()
+            return other.pool is pool
+
+        connections[DEFAULT_DB_ALIAS] = self.new_connection(DatabaseWrapper)
+        other = self.new_connection(DatabaseWrapper, "other")
         self.check_fork()
+        self.assertIs(run_in_fork(child), True)
