@@ -19,7 +19,6 @@ POSTGRESQL = (*POOLED, "psycopg2", "psycopg2-oldest")
 DRIVERS = {
     "embedded": POSTGRESQL,
     "postgresql": POSTGRESQL,
-    "pgbouncer": POSTGRESQL,
     "mariadb": ("mysqlclient", "pymysql", "mysqlclient-oldest"),
     "sqlite": ("sqlite3",),
 }
@@ -153,11 +152,10 @@ def server(database):
     """
     if database == "sqlite":
         return contextlib.nullcontext({"ENGINE": "django.db.backends.sqlite3"})
-    from checks.databases import mariadb, pgbouncer, postgresql
+    from checks.databases import mariadb, postgresql
 
     return {
         "embedded": postgresql.embedded,
         "postgresql": postgresql.debian,
-        "pgbouncer": pgbouncer.transaction,
         "mariadb": mariadb.mariadb,
     }[database]()

@@ -38,15 +38,12 @@ class Call(NamedTuple):
 CALLS = {
     # Official Django's own differ by 1.07 from one copy to the other.
     "connection.pool": Call("pool", trial.POOL, 1000, 6000, 1.05),
-    "connection.cursor()": Call("cursor", trial.POOL, 200, 1200),
+    "connection.cursor()": Call("cursor", trial.POOL, 100, 600),
     # It remembers the connection's socket.
-    "connection.connect(), from a pool": Call("connect", trial.POOL, 50, 550, 1.06),
-    "a request with one query, pooled": Call("request", trial.POOL, 50, 550),
-    "a request with one query, persistent": Call("request", trial.PERSISTENT, 50, 550),
-    "Signal.send()": Call("send", trial.PERSISTENT, 1000, 6000),
-    "Signal.send() in a child": Call(
-        "send_in_child", trial.PERSISTENT, 1000, 6000, 1.03
-    ),
+    "connection.connect(), from a pool": Call("connect", trial.POOL, 50, 250, 1.06),
+    "a request with one query, pooled": Call("request", trial.POOL, 20, 120),
+    "a request with one query, persistent": Call("request", trial.PERSISTENT, 20, 120),
+    "Signal.send()": Call("send", trial.PERSISTENT, 500, 3000),
 }
 
 # What a process has when it forks, as app.forks knows it, and how many.

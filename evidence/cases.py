@@ -2,13 +2,11 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import time
 from typing import NamedTuple
 
 from checks.databases import postgresql
-from checks.databases.redis import redis
 from evidence import lifecycle, markdown, series, trial
 from overlay import OverlayError, say
 
@@ -29,7 +27,6 @@ class Case(NamedTuple):
     patched: str
     connections: list
     packages: list
-    redis: bool
     module: str
 
 
@@ -42,17 +39,10 @@ def tables(version, only=()):
     """
     djangos, _ = series.djangos(version)
     reasons, found = [], []
-    with contextlib.ExitStack() as stack:
-        database = stack.enter_context(postgresql.embedded(tcp=True))
+    with postgresql.embedded(tcp=True) as database:
         cases = _listed(djangos, database, only)
-        address, missing = None, None
-        if any(case.redis for case in cases):
-            address, missing = stack.enter_context(_redis())
         for case in cases:
-            if case.redis and missing:
-                say(f"{case.what}: not run: {missing}")
-                continue
-            reasons += _differences(case, djangos, database, address)
+            reasons += _differences(case, djangos, database)
     for module in MODULES:
         lines = [(case.what, *case[2:4]) for case in cases if case.module == module]
         header = ("package" if module == "packages" else "in a child, to", *DJANGOS)
@@ -81,7 +71,7 @@ def _listed(djangos, database, only):
     return cases
 
 
-def _differences(case, djangos, database, address):
+def _differences(case, djangos, database):
     """Run `case` and yield why what came of it isn't what it says."""
     python = series.interpreter(case.packages)
     for connections in case.connections:
@@ -92,7 +82,6 @@ def _differences(case, djangos, database, address):
                 djangos[django],
                 database,
                 time.monotonic() + LIMIT,
-                EVIDENCE_REDIS=f"unix://{address}",
                 # That a process with threads is forked.
                 PYTHONWARNINGS="ignore",
             ) as prepared:
@@ -103,22 +92,6 @@ def _differences(case, djangos, database, address):
                     f"{case.function}, {connections}, on {django}: {outcome}, not "
                     f"{expected}."
                 )
-
-
-@contextlib.contextmanager
-def _redis():
-    """
-    Yield the address of a Redis and None, or None and why there is none. In CI
-    it has to be there: raise OverlayError.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            found = stack.enter_context(redis()), None
-        except OverlayError as error:
-            if os.environ.get("CI"):
-                raise
-            found = None, error
-        yield found
 
 
 def _printed(prepared, module, *function):

@@ -10,7 +10,6 @@ from checks.databases import postgresql
 from evidence import facts, trial
 from evidence.servers import (
     celery,
-    controls,
     django_tests,
     forking,
     gunicorn,
@@ -26,7 +25,6 @@ SERVERS = [
     *queues.SERVERS,
     *forking.SERVERS,
     *django_tests.SERVERS,
-    *controls.SERVERS,
 ]
 QUICK = ("gunicorn sync", "multiprocessing")
 

@@ -84,8 +84,8 @@ def _parser():
         "--database",
         choices=settings.DRIVERS,
         help="what to test with, in place of --settings: PostgreSQL of a package "
-        "(embedded, the default) or of Debian over TLS, PgBouncer in front of the "
-        "latter, Debian's MariaDB, or SQLite in memory",
+        "(embedded, the default) or of Debian over TLS, Debian's MariaDB, or SQLite in "
+        "memory",
     )
     parser.add_argument(
         "--driver",

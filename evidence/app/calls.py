@@ -6,7 +6,6 @@ Call what queries and requests call, as often as TIMES says:
 CALL is the name of a function below, as evidence/bench.py lists them.
 """
 
-import os
 import sys
 
 from app.child import configured, wrapper
@@ -49,13 +48,6 @@ def send(times):
     signal.connect(_receive)
     for _ in range(times):
         signal.send(sender=None)
-
-
-def send_in_child(times):
-    if (pid := os.fork()) == 0:
-        send(times)
-        sys.exit()
-    assert os.waitpid(pid, 0)[1] == 0
 
 
 def request(times):

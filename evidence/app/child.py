@@ -22,16 +22,16 @@ BOTH = [POOL, PERSISTENT]
 CASES = []
 
 
-def case(what, official, patched, connections=(PERSISTENT,), packages=(), redis=False):
+def case(what, official, patched, connections=(PERSISTENT,), packages=()):
     """
     Have the decorated function be a case: `what` a child does, and what that
     comes to on official Django and on patched Django, which the function
-    returns; with each of `connections`, the `packages`, and a Redis if needed.
+    returns; with each of `connections` and the `packages`.
     """
 
     def add(function):
         name = function.__name__
-        CASES.append([name, what, official, patched, connections, packages, redis])
+        CASES.append([name, what, official, patched, connections, packages])
         return function
 
     return add

@@ -4,22 +4,18 @@ What a process that was forked can do with what its parent had:
     python -m app.limits [CASE]
 """
 
-import concurrent.futures
 import ctypes
-import http.client
-import http.server
 import os
 import socketserver
 import threading
 
 from app import recipes
-from app.child import OWN, PARENTS, case, in_child, main, outcome, session, whose
+from app.child import OWN, PARENTS, case, in_child, main, session, whose
 
 import django
 from django.conf import settings
-from django.core.cache import cache, caches
+from django.core.cache import caches
 from django.db import (
-    OperationalError,
     connection,
     connections,
     transaction,
@@ -86,101 +82,6 @@ def driver_connection():
         return whose(child, parent)
 
     return in_child(child)
-
-
-@case(
-    "reach into `connection.connection` before the first query",
-    PARENTS,
-    "AttributeError: 'NoneType' object has no attribute 'info'",
-)
-def wrappers_connection():
-    """Reach into the wrapper for the driver's connection."""
-    parent = session()
-
-    def child():
-        return whose(connection.connection.info.backend_pid, parent)
-
-    return in_child(child)
-
-
-@case(
-    "use a connection that `connection.get_new_connection()` returned", PARENTS, PARENTS
-)
-def new_connection():
-    """Ask through a connection that Django's wrapper doesn't keep."""
-    raw = connection.get_new_connection(connection.get_connection_params())
-    (parent,) = raw.execute("SELECT pg_backend_pid()").fetchone()
-
-    def child():
-        (child,) = raw.execute("SELECT pg_backend_pid()").fetchone()
-        return whose(child, parent)
-
-    return in_child(child)
-
-
-@case(
-    "use a backend with a pool of its own that the parent returned a connection to",
-    PARENTS,
-    "OperationalError: ...: server closed the connection unexpectedly",
-)
-def other_pool():
-    """Ask through a backend that takes its connections from another pool."""
-    idle = []
-
-    class DatabaseWrapper(type(connections["default"])):
-        def get_new_connection(self, conn_params):
-            return idle.pop() if idle else super().get_new_connection(conn_params)
-
-        def _close(self):
-            idle.append(self.connection)
-
-    wrapper = DatabaseWrapper(connection.settings_dict)
-    parent = session(wrapper)
-    wrapper.close()
-
-    def child():
-        try:
-            return whose(session(wrapper), parent)
-        except OperationalError as error:
-            return _without_detail(error)
-
-    return in_child(child)
-
-
-@case(
-    "stay connected to a database that its parent drops, as tests do",
-    "it is dropped",
-    'OperationalError: database "dropped" is being accessed by other users',
-)
-def drop_database():
-    """Drop a database which a child that has used it is still connected to."""
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE DATABASE dropped")
-    wrapper = connection.copy("dropped")
-    wrapper.settings_dict["NAME"] = "dropped"
-    session(wrapper)
-    queried, dropped = os.pipe(), os.pipe()
-
-    def child():
-        session(wrapper)
-        os.write(queried[1], b".")
-        os.read(dropped[0], 1)
-        return ""
-
-    def drop():
-        os.read(queried[0], 1)
-        wrapper.close()
-        with connection.cursor() as cursor:
-            outcomes.append(outcome(lambda: drop_with(cursor)))
-        os.write(dropped[1], b".")
-
-    def drop_with(cursor):
-        cursor.execute("DROP DATABASE dropped")
-        return "it is dropped"
-
-    outcomes = []
-    in_child(child, meanwhile=drop)
-    return outcomes[0]
 
 
 @case(
@@ -283,20 +184,6 @@ def sqlite_closed():
         return f"{cursor.fetchone()[0]} of 2 rows"
 
 
-@case(
-    "use Django's cache in Redis",
-    OWN,
-    OWN,
-    packages=["packaging==26.3", "redis==8.1.0"],
-    redis=True,
-)
-def redis_cache():
-    """Use Django's cache in Redis."""
-    client = cache._cache.get_client()
-    parent = client.client_id()
-    return in_child(lambda: whose(client.client_id(), parent))
-
-
 class _Memcached(socketserver.StreamRequestHandler):
     """Answer with the port of the one who asks, as its own is the session."""
 
@@ -330,65 +217,6 @@ def memcached_forgotten():
     """Use it where each child forgets the client."""
     recipes.follow("Memcached")
     return memcached()
-
-
-class _Echo(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.path)))
-        self.end_headers()
-        self.wfile.write(self.path.encode())
-
-    def log_message(self, *arguments):
-        pass
-
-
-@case(
-    "read from another library's socket, here of an HTTP client",
-    "the answer to /asked-by-the-parent",
-    "the answer to /asked-by-the-parent",
-)
-def other_socket():
-    """Read from a socket that isn't a database's."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            client = http.client.HTTPConnection(*server.server_address)
-            client.request("GET", "/asked-by-the-parent")
-            return in_child(
-                lambda: f"the answer to {client.getresponse().read().decode()}"
-            )
-        finally:
-            server.shutdown()
-
-
-@case("submit to a `ThreadPoolExecutor` of the parent's", "hangs", "hangs")
-def executor():
-    """Submit something to an executor whose threads are the parent's."""
-    with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        executor.submit(int).result()
-        return in_child(lambda: f"the result {executor.submit(int).result()}")
-
-
-@case("acquire a lock that another thread held during the fork", "hangs", "hangs")
-def lock():
-    """Acquire a lock that another thread of the parent holds."""
-    lock, held, done = threading.Lock(), threading.Event(), threading.Event()
-
-    def hold():
-        with lock:
-            held.set()
-            done.wait()
-
-    threading.Thread(target=hold).start()
-    held.wait()
-    try:
-        return in_child(lambda: f"the lock {lock.acquire()}")
-    finally:
-        done.set()
 
 
 def _fork_in_c():

@@ -30,10 +30,6 @@ from app.child import (
     wrapper,
 )
 
-ROWS = 40
-PYTEST = ("pytest", "-s", "-p", "no:cacheprovider")
-# Not the configuration of the repository that this lies in.
-PYTEST += ("-c", os.devnull, "--noconftest", "--import-mode=importlib", "--pyargs")
 LOCK = 36957
 ROLE = "SELECT current_setting('app.role', true)"
 
@@ -64,30 +60,6 @@ def clear_pools():
     from django.db import connections
 
     return asked(type(connections["default"])._connection_pools.clear)
-
-
-@case("ask after `connection.close_pool()`", PARENTS, OWN, [POOL])
-def close_pool():
-    """Ask after the pool was closed."""
-    configured()
-    return asked(wrapper().close_pool)
-
-
-@case("ask, its parent's child's child", PARENTS, OWN, BOTH)
-def double_fork():
-    """Ask in a grandchild whose parent has ended."""
-    configured()
-    parent = session()
-    reader, writer = os.pipe()
-
-    def middle():
-        if os.fork() == 0:
-            os.write(writer, whose(session(), parent).encode())
-            os._exit(0)
-        return ""
-
-    in_child(middle)
-    return os.read(reader, 1000).decode()
 
 
 @case(
@@ -131,22 +103,6 @@ def daemon():
     return os.read(reader, 1000).decode()
 
 
-@case("ask, in the `preexec_fn` of a program", PARENTS, OWN, BOTH)
-def preexec():
-    """Ask before a program is executed."""
-    configured()
-    parent = session()
-    reader, writer = os.pipe()
-
-    def ask():
-        os.write(writer, outcome(lambda: whose(session(), parent)).encode())
-
-    subprocess.run(
-        [sys.executable, "--version"], stdout=subprocess.DEVNULL, preexec_fn=ask
-    )
-    return os.read(reader, 1000).decode()
-
-
 @case(
     "ask, of a forkserver whose `set_forkserver_preload()` names a module that asks",
     PARENTS,
@@ -186,29 +142,8 @@ def _taken(take):
     return "taken" if take(LOCK) else "refused"
 
 
-@case("listen, and be notified", "nothing", "notified", BOTH)
-def listen():
-    """Listen, and be notified by the parent."""
-    configured()
-    session()
-
-    def child():
-        values("LISTEN news")
-        os.write(listening[1], b".")
-        os.read(notified[0], 1)
-        return _notified()
-
-    def notify():
-        os.read(listening[0], 1)
-        values("NOTIFY news")
-        os.write(notified[1], b".")
-
-    listening, notified = os.pipe(), os.pipe()
-    return in_child(child, meanwhile=notify)
-
-
 @case(
-    "the same where each connection listens, as in the recipe",
+    "be notified where each connection listens, as in the recipe",
     "notified",
     "notified",
     BOTH,
@@ -248,38 +183,6 @@ def session_state():
         return f", as {values(ROLE)[0]}"
 
     return asked(known=known)
-
-
-@case(
-    "ask for each row of an `iterator()`, by `imap()` with `maxtasksperchild`",
-    "hangs or loses rows",
-    "40 of 40 rows",
-    [POOL],
-)
-def imap():
-    """Ask for each row of an iterator in a pool that replaces its workers."""
-    _tables()
-    from app.started.models import Row
-
-    from django.db import Error
-
-    Row.objects.bulk_create(Row() for _ in range(ROWS))
-    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=2) as pool:
-        rows = Row.objects.values_list("pk", flat=True).iterator(chunk_size=2)
-        found = pool.imap(_row, rows)
-        # Which of these it is depends on who reads the shared socket first.
-        failed = "hangs or loses rows"
-        try:
-            right = sum(found.next(timeout=LIMIT / 4) for _ in range(ROWS))
-        except (multiprocessing.TimeoutError, Error):
-            return failed
-        return f"{ROWS} of {ROWS} rows" if right == ROWS else failed
-
-
-def _row(pk):
-    from app.started.models import Row
-
-    return list(Row.objects.filter(pk=pk).values_list("pk", flat=True)) == [pk]
 
 
 def _tables():
@@ -327,19 +230,6 @@ def asynchronous_renewed():
 def test_case():
     """Ask in a TestCase."""
     return _told("django", "test", "app.started.tests.InTestCase.test_child")
-
-
-@case(
-    "ask in a `TestCase` after `del connections[alias]`",
-    f"{OWN}, 0 of 1 rows",
-    f"{OWN}, 0 of 1 rows",
-    BOTH,
-)
-def test_case_with_new_wrapper():
-    """Ask in a TestCase, through a new wrapper."""
-    return _told(
-        "django", "test", "app.started.tests.InTestCase.test_child_with_new_wrapper"
-    )
 
 
 @case("be started by a test, as in the recipe", "it fails", "it passes", BOTH)

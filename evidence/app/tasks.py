@@ -12,7 +12,7 @@ FIXUPS = ["celery.fixups.django:fixup"]
 
 app = Celery(
     "app",
-    broker=os.environ["EVIDENCE_BROKER"],
+    broker="filesystem://",
     fixups=FIXUPS if os.environ["EVIDENCE_FIXUP"] == "yes" else [],
 )
 app.conf.update(

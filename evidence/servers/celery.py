@@ -1,8 +1,5 @@
 """Celery's prefork pool."""
 
-import contextlib
-
-from checks.databases.redis import redis
 from evidence import lifecycle
 from evidence.servers import SAFE, Server
 
@@ -14,7 +11,7 @@ PRODUCER = "from app.tasks import echo\nfor _ in range({}): echo.delay()"
 REUSE_MAX = "100000"
 
 
-def answers(trial, broker="filesystem://", fixup="yes", reuse=""):
+def answers(trial, fixup="yes", reuse=""):
     """
     Yield the Answers of a Trial, with Celery's `fixup` for Django or without,
     and as many tasks with a connection as `reuse` says.
@@ -23,7 +20,6 @@ def answers(trial, broker="filesystem://", fixup="yes", reuse=""):
     trial = trial._replace(
         environ={
             **trial.environ,
-            "EVIDENCE_BROKER": broker,
             "EVIDENCE_DB_REUSE_MAX": reuse,
             "EVIDENCE_FIXUP": fixup,
         }
@@ -40,26 +36,12 @@ def answers(trial, broker="filesystem://", fixup="yes", reuse=""):
             yield from lifecycle.answered_then_ended(trial, process)
 
 
-def _over_redis(trial):
-    with (
-        redis() as address,
-        contextlib.closing(answers(trial, f"redis+socket://{address}")) as given,
-    ):
-        yield from given
-
-
 SERVERS = [
     Server(
         "Celery",
         PACKAGES,
         answers,
         # Its fixup for Django closes all connections around each task.
-        expected=SAFE,
-    ),
-    Server(
-        "Celery over Redis",
-        (*PACKAGES, "packaging==26.3", "redis==8.1.0"),
-        _over_redis,
         expected=SAFE,
     ),
     Server(

@@ -4,14 +4,14 @@ import contextlib
 
 from checks.databases.redis import redis
 from evidence import lifecycle
-from evidence.servers import SAFE, Server
+from evidence.servers import Server
 
 WORKAROUND = "at the job's start"
 PRODUCER = "from app.queued.jobs import enqueue; enqueue({!r}, {})"
 
 
-def _answers(trial, broker, queue, applications, *command):
-    with broker() as address:
+def _answers(trial, queue, applications, *command):
+    with redis() as address:
         trial = trial._replace(
             environ={
                 **trial.environ,
@@ -34,12 +34,12 @@ def _answers(trial, broker, queue, applications, *command):
                 yield from lifecycle.answered_then_ended(trial, process)
 
 
-def _server(name, packages, *arguments, broker=redis, **options):
+def _server(name, packages, *arguments):
     def answers(trial):
-        with contextlib.closing(_answers(trial, broker, *arguments)) as answers:
+        with contextlib.closing(_answers(trial, *arguments)) as answers:
             yield from answers
 
-    return Server(name, packages, answers, **{"workaround": WORKAROUND} | options)
+    return Server(name, packages, answers, WORKAROUND)
 
 
 REDIS = "redis==8.1.0"
@@ -68,25 +68,5 @@ SERVERS = [
         ("django-tasks-scheduler==4.4.0", REDIS),
         *("scheduler", "django.contrib.auth django.contrib.contenttypes scheduler"),
         *("scheduler_worker", "default"),
-    ),
-    _server(
-        "Dramatiq",
-        ("django-dramatiq==0.15.0", "dramatiq==2.2.1", REDIS),
-        *("dramatiq", "django_dramatiq", "rundramatiq"),
-        *("--processes", "4", "--threads", "1"),
-        workaround=None,
-        # It loads the application in each worker, once that is forked.
-        expected=SAFE,
-    ),
-    _server(
-        "steady-queue",
-        ("steady-queue==0.3.0",),
-        *("steady", "django.contrib.contenttypes steady_queue", "steady_queue"),
-        *("--disable-autoload",),
-        # The database is where its jobs are.
-        broker=contextlib.nullcontext,
-        workaround=None,
-        # It closes all connections and pools before it forks.
-        expected=SAFE,
     ),
 ]

@@ -51,7 +51,8 @@ def forked(func):
 
 def receive(pipe):
     """Return what the other process sends. It says itself why it fails."""
-    if not pipe.poll(TIMEOUT):
+    # Where the child hangs, it says so first.
+    if not pipe.poll(TIMEOUT + 1):
         raise AssertionError(f"No answer from the other process in {TIMEOUT}s.")
     return pipe.recv()
 

@@ -40,20 +40,6 @@ def huey(jobs):
         job()
 
 
-def dramatiq(jobs):
-    from app.queued.actors import job
-
-    for _ in range(jobs):
-        job.send()
-
-
-def steady(jobs):
-    from app.queued.steady import job
-
-    for _ in range(jobs):
-        job.enqueue()
-
-
 def enqueue(queue, jobs):
     """Have the function of the name `queue` put so many `jobs` into it."""
     django.setup()

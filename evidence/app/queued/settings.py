@@ -14,16 +14,4 @@ HUEY = {
     "immediate": False,
 }
 Q_CLUSTER = {"redis": REDIS, "workers": 4, "recycle": 30, "save_limit": -1}
-DRAMATIQ_BROKER = {
-    "BROKER": "dramatiq.brokers.redis.RedisBroker",
-    "OPTIONS": {"url": REDIS},
-}
-DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
-if "steady_queue" in INSTALLED_APPS:
-    from steady_queue.configuration import Configuration
-
-    TASKS = {"default": {"BACKEND": "steady_queue.backend.SteadyQueueBackend"}}
-    STEADY_QUEUE = Configuration.Options(
-        workers=[Configuration.Worker(processes=4, threads=1)], recurring_tasks=[]
-    )
 SCHEDULER_QUEUES = {"default": {"URL": REDIS}}

@@ -3,7 +3,6 @@
 from app.child import in_child, session, whose
 from app.started.models import Row
 
-from django.db import connections
 from django.test import TestCase, TransactionTestCase
 
 
@@ -27,6 +26,3 @@ class InTransactionTestCase(TransactionTestCase):
 class InTestCase(TestCase):
     def test_child(self):
         told()
-
-    def test_child_with_new_wrapper(self):
-        told(lambda: connections.__delitem__("default"))

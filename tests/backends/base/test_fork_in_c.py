@@ -68,6 +68,12 @@ class ForkInCDiscardTests(test_fork.DiscardTests):
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 @skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
 class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
+    def setUp(self):
+        super().setUp()
+        # With a pool, a process that is forked in C starts threads, and Python
+        # can crash if its parent had some.
+        self.reconnect(CONN_MAX_AGE=None)
+
     def test_fork_in_c(self):
         self.assertIs(run_in_c_fork(self.used), False)
         self.assertIs(self.used(), True)

@@ -5,7 +5,7 @@ from backends.forking import run_in_fork
 from backends.forking_helpers import open_sockets
 from backends.forking_scripts import ScriptForkTestsMixin
 
-from django.db import connection, connections, transaction
+from django.db import connection, connections
 from django.db.backends.base import base
 
 from . import test_pool_fork
@@ -87,15 +87,13 @@ class PoolForkTests(ScriptForkTestsMixin, PoolTestCase):
         self.assertEqual(run_in_fork(child), (False, False))
 
     def check_close(self, close):
-        def transaction_id():
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT txid_current()")
-                return cursor.fetchone()
+        def child():
+            close()
+            return self.session()
 
-        with transaction.atomic():
-            parent = transaction_id()
-            run_in_fork(close)
-            self.assertEqual(transaction_id(), parent)
+        parent = self.session()
+        self.assertDistinct(parent, run_in_fork(child))
+        self.assertEqual(self.session(), parent)
 
     def test_close_pool(self):
         self.check_close(connection.close_pool)

@@ -151,10 +151,6 @@ class FileForkTestsMixin:
         self.assertIs(run_in_c_fork(child), False)
         self.check_intact(1)
 
-    def test_fork_in_c_with_child_hook(self):
-        self.assertIs(run_in_c_fork(self.used, child_hook=True), False)
-        self.check_intact(1)
-
     def test_parent_closes_first(self):
         def child(pipe):
             self.count()
@@ -205,18 +201,6 @@ class FileForkTestsMixin:
                 leave.set()
             first.result()
             second.result()
-
-    def test_read_transaction(self):
-        def child():
-            return self.count(), self.wrapper.connection is self.inherited
-
-        self.insert()
-        with self.wrapper.cursor() as cursor:
-            cursor.execute("SELECT * FROM number UNION ALL SELECT 2")
-            self.assertEqual(cursor.fetchone(), (1,))
-            self.assertEqual(run_in_fork(child), (1, False))
-            self.assertEqual(cursor.fetchall(), [(2,)])
-        self.check_intact(1)
 
     def test_half_read_cursor(self):
         def child(pipe):
@@ -328,7 +312,6 @@ class FileForkTestsMixin:
 class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "delete"
     journal = "journal"
-    rows = "1"
 
     def test_log_that_cannot_be_kept(self):
         """Before Python 3.12, to close a connection may remove the log."""
@@ -350,7 +333,6 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
 class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "wal"
     journal = "wal"
-    rows = "10000"
 
     def rows_of_file(self):
         """Return the number of rows that another program reads."""
