@@ -45,7 +45,8 @@ def wheel(version):
                 *("--config-settings", f"django={version}", str(ROOT)),
             )
             if build.returncode:
-                raise OverlayError(f"pip can't build it: {_reason(build.stdout)}")
+                reason = environment.last_error(build.stdout)
+                raise OverlayError(f"pip can't build it: {reason}")
             Path(beside, "made").rename(path)
 
     with _kept(BUILD / "wheels" / version, make) as path:
@@ -103,13 +104,3 @@ def _remove(path):
 
 def _lock(path):
     return path.with_name(f"{path.name}.lock")
-
-
-def _reason(output):
-    lines = [line.strip() for line in output.splitlines()]
-    ours = [line for line in lines if line.startswith("overlay: error: ")]
-    return (
-        ours[0].removeprefix("overlay: error: ")
-        if ours
-        else (environment.last_error(output))
-    )

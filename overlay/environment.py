@@ -27,6 +27,8 @@ FOREIGN = (
     *("PYTHONPATH", "PYTHONHOME", "PIP_CONSTRAINT"),
     *("PIP_BUILD_TRACKER", "PEP517_", "_PYPROJECT_HOOKS_"),
 )
+# How our build backend begins what it says.
+OURS = "overlay: error: "
 EXECUTABLE = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
@@ -90,9 +92,11 @@ def pip(executable, *arguments):
 def last_error(output):
     """Return the line of `output`, pip's or venv's, that says what failed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    ours = [line for line in lines if line.startswith(OURS)]
     errors = [line for line in lines if line.lower().startswith("error")]
     full = [line for line in lines if "No space left on device" in line]
-    return (full or errors or lines or ["it printed nothing"])[-1]
+    said = ours or full or errors or lines or ["it printed nothing"]
+    return said[-1].removeprefix(OURS)
 
 
 def _holds(complete, state):

@@ -59,11 +59,14 @@ class ServerSideCursorForkTests(ConnectionMixin, TransactionTestCase):
         def daemon():
             with connection.chunked_cursor() as cursor:
                 cursor.execute("SELECT 1")
+            raw = connection.connection
+            # Another one had this id in an ancestor.
+            base._disconnected.add(id(raw))
             # As a daemon does with all that it has.
-            os.close(connection.connection.fileno())
+            os.close(raw.fileno())
             # Nothing else takes the descriptor.
             if (pid := os.fork()) == 0:
-                discarded = connection.connection is None
+                discarded = connection.connection is None and not raw.closed
                 os._exit(3 if discarded and not log.called else 4)
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
