@@ -22,6 +22,8 @@ DIRECTORY = BUILD / "suite"
 # In seconds. The whole suite takes 5 to 15 minutes on 2 cores.
 TICK, DEADLINE = 30, 45 * 60
 
+PROCESSES = 2
+
 # What goes wrong now and then shows as more flaky tests than that.
 MOST_FLAKY = 5
 
@@ -49,13 +51,6 @@ def _parser():
     parser.add_argument("--database", choices=settings.DRIVERS, required=True)
     parser.add_argument("--driver")
     parser.add_argument("--pool", action="store_true", help="with a connection pool")
-    parser.add_argument(
-        "--parallel",
-        metavar="N",
-        type=int,
-        default=2,
-        help="the number of processes (default: %(default)s)",
-    )
     order = parser.add_mutually_exclusive_group()
     order.add_argument(
         "--shuffle", metavar="SEED", type=int, help="in an order that SEED makes"
@@ -137,7 +132,7 @@ def _suite(options, name, tree, module, path, labels=(), again=False):
     """Run the tests of `labels`, or all, in `tree`; return their outcomes."""
     from checks import processes
 
-    arguments = [f"--parallel={1 if again else options.parallel}", *labels]
+    arguments = [f"--parallel={1 if again else PROCESSES}", *labels]
     if again:
         name += "-again"
     elif options.reverse:
