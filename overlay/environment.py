@@ -8,6 +8,7 @@ is installed.
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -115,8 +116,9 @@ def _make(directory, requirements):
         shutil.rmtree(directory)
     venv = _run([sys.executable, "-I", "-m", "venv", directory])
     if venv.returncode:
-        advice = ""
-        if "ensurepip" in venv.stdout or "No module named venv" in venv.stdout:
+        free = shutil.disk_usage(directory.parent).free
+        advice = f" {free >> 20} MiB are free there."
+        if re.search("ensurepip is not available|No module named venv", venv.stdout):
             advice = " On Debian and Ubuntu: apt install python3-venv."
         raise OverlayError(
             f"{directory} can't be made: {last_error(venv.stdout)}{advice}"
@@ -127,9 +129,9 @@ def _make(directory, requirements):
             *(directory / EXECUTABLE, "install", "--no-user", "--quiet", *requirements)
         )
         if install.returncode:
+            reason = last_error(install.stdout)
             raise OverlayError(
-                f"pip can't install {', '.join(requirements)}: "
-                f"{last_error(install.stdout)}"
+                f"pip can't install what {directory.name} needs: {reason}"
             )
 
 
