@@ -6,6 +6,7 @@ Call what queries and requests call, as often as TIMES says:
 CALL is the name of a function below, as evidence/bench.py lists them.
 """
 
+import gc
 import sys
 
 from app.child import configured, wrapper
@@ -65,6 +66,8 @@ def _receive(**kwargs):
 
 if __name__ == "__main__":
     configured(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"])
+    # When the garbage collector runs depends on what was imported.
+    gc.disable()
     globals()[sys.argv[1]](int(sys.argv[2]))
     wrapper().close()
     wrapper().close_pool()
