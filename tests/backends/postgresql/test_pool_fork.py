@@ -141,6 +141,6 @@ class PoolForkTests(PoolTestCase):
             return other.pool is pool
 
         connections[DEFAULT_DB_ALIAS] = self.new_connection(DatabaseWrapper)
-        other = self.new_connection(DatabaseWrapper, "other")
+        other = self.new_connection(DatabaseWrapper, "another fork")
         self.check_fork()
         self.assertIs(run_in_fork(child), True)
