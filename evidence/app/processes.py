@@ -185,16 +185,6 @@ def session_state():
     return asked(known=known)
 
 
-def _tables():
-    configured(
-        INSTALLED_APPS=["app.started"],
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    )
-    from django.core.management import call_command
-
-    call_command("migrate", run_syncdb=True, verbosity=0)
-
-
 @case(
     "ask through the asynchronous ORM, which its parent has used",
     "hangs",
@@ -203,8 +193,15 @@ def _tables():
 )
 def asynchronous():
     """Ask through the asynchronous ORM, as the parent did."""
-    _tables()
+    configured(
+        INSTALLED_APPS=["app.started"],
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    )
     from app.started.models import Row
+
+    from django.core.management import call_command
+
+    call_command("migrate", run_syncdb=True, verbosity=0)
 
     def ask():
         asyncio.run(Row.objects.acount())
@@ -229,7 +226,8 @@ def asynchronous_renewed():
 )
 def test_case():
     """Ask in a TestCase."""
-    return _told("django", "test", "app.started.tests.InTestCase.test_child")
+    output = _ran("django", "test", "app.started.tests").stdout
+    return output.partition("child: ")[2].partition("\n")[0] or output
 
 
 @case("be started by a test, as in the recipe", "it fails", "it passes", BOTH)
@@ -237,12 +235,6 @@ def started():
     """Start a process in a test, as its recipe says."""
     process = _ran("django", "test", "app.started.recipe")
     return "it fails" if process.returncode else "it passes"
-
-
-def _told(*command, told="child: "):
-    """Return what the tests that `command` runs have `told`."""
-    output = _ran(*command).stdout
-    return output.partition(told)[2].partition("\n")[0] or output
 
 
 def _ran(*command):

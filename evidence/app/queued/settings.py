@@ -5,7 +5,7 @@ import os
 from app.settings import *  # NOQA: F401, F403
 
 INSTALLED_APPS = ["app.queued", *os.environ["EVIDENCE_APPS"].split()]
-REDIS = f"unix://{os.environ.get('EVIDENCE_REDIS')}"
+REDIS = f"unix://{os.environ['EVIDENCE_REDIS']}"
 
 RQ_QUEUES = {"default": {"URL": REDIS}}
 HUEY = {
