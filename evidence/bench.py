@@ -25,7 +25,9 @@ class Call(NamedTuple):
     What is called: the function of app.calls, with which connections, how
     often by each of two processes, as the difference leaves out what comes
     before and after, and the ratio to official Django's instructions, at most.
-    The aim is 1.01: it moves with the layout of memory.
+    The aim is 1.01: it moves with the layout of memory. A pool's threads are
+    counted as well, which open its sessions in whatever order: so many calls
+    are made that this is little of them.
     """
 
     function: str
@@ -36,11 +38,10 @@ class Call(NamedTuple):
 
 
 CALLS = {
-    # Official Django's own differ by 1.07 from one copy to the other.
-    "connection.pool": Call("pool", trial.POOL, 1000, 6000, 1.05),
-    "connection.cursor()": Call("cursor", trial.POOL, 100, 600, 1.03),
+    "connection.pool": Call("pool", trial.POOL, 1000, 51000),
+    "connection.cursor()": Call("cursor", trial.PERSISTENT, 100, 600),
     # It remembers the connection's socket.
-    "connection.connect(), from a pool": Call("connect", trial.POOL, 50, 250, 1.06),
+    "connection.connect(), from a pool": Call("connect", trial.POOL, 50, 550, 1.06),
     "a request with one query, pooled": Call("request", trial.POOL, 20, 120),
     "a request with one query, persistent": Call("request", trial.PERSISTENT, 20, 120),
     "Signal.send()": Call("send", trial.PERSISTENT, 500, 3000),
@@ -55,8 +56,7 @@ NUMBERS = (1, 100)
 # a process.
 FAULTS, EACH, LAYOUT = 30, 6, 12
 
-# Forks and the first call are measured in so many copies of Django, and the
-# median is taken.
+# Forks are measured in so many copies of Django, and the median is taken.
 ROUNDS = 3
 
 # In seconds, for one process that measures.
@@ -91,14 +91,13 @@ def tables(version, quick, arguments):
 
 
 @contextlib.contextmanager
-def _trees(made, depth):
+def _trees(made, depth=0):
     """
     Yield a directory with each Django, by that: new ones, as where they lie
     moves what they cost, and both of the same length.
     """
-    with tempfile.TemporaryDirectory(
-        prefix=f"bench-{'x' * depth}", dir=BUILD
-    ) as directory:
+    prefix = f"bench-{'x' * depth}"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=BUILD) as directory:
         trees = {}
         for number, django in enumerate((OFFICIAL, PATCHED)):
             trees[django] = Path(directory, str(number))
@@ -118,27 +117,20 @@ def _calls(made, quick):
         say(missing)
         return {}
     names = [name for name in CALLS if not quick or CALLS[name].function == "cursor"]
-    samples = {}
-    for number in range(1 if quick else ROUNDS):
-        with (
-            _trees(made, number) as trees,
-            # Instructions are the same whatever else goes on.
-            ThreadPoolExecutor(os.cpu_count()) as executor,
-        ):
-            # The others differ by less than 1.02 from one copy to the other.
-            keys = list(product(names if not number else names[:1], trees))
-            found = executor.map(
-                lambda key: _instructions(made, trees[key[1]], CALLS[key[0]]), keys
-            )
-            for key, instructions in zip(keys, found):
-                say(f"{', '.join(key)}: {instructions:,.0f} instructions")
-                samples.setdefault(key, []).append(instructions)
-    return {
-        name: [
-            statistics.median(samples[name, django]) for django in (OFFICIAL, PATCHED)
-        ]
-        for name in names
-    }
+    calls = {name: [] for name in names}
+    with (
+        _trees(made) as trees,
+        # Instructions are the same whatever else goes on.
+        ThreadPoolExecutor(os.cpu_count()) as executor,
+    ):
+        keys = list(product(names, trees))
+        found = executor.map(
+            lambda key: _instructions(made, trees[key[1]], CALLS[key[0]]), keys
+        )
+        for (name, django), instructions in zip(keys, found):
+            say(f"{name}, {django}: {instructions:,.0f} instructions")
+            calls[name].append(instructions)
+    return calls
 
 
 def _instructions(made, tree, call):
