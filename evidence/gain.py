@@ -80,7 +80,7 @@ def _measured(python, wrk, preload):
         command = [python.with_name("gunicorn"), "app.realistic.wsgi"]
         command += ["--workers", WORKERS, "--worker-class", "gthread"]
         command += ["--threads", THREADS, "--bind", "%s:%s" % address]
-        command += ["--config", "python:app.realistic.gunicorn", "--no-control-socket"]
+        command += ["--no-control-socket"]
         command += ["--preload"] * preload
         with lifecycle.started(prepared, command) as process:
             _answer(prepared, address)

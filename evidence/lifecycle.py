@@ -47,7 +47,7 @@ class Trial(NamedTuple):
 
 
 @contextlib.contextmanager
-def started(trial, command, **options):
+def started(trial, command):
     """
     Yield the process of `command`, in a group that is ended afterwards. Raise
     OverlayError where there is no such command.
@@ -61,7 +61,6 @@ def started(trial, command, **options):
             cwd=trial.directory,
             env=trial.environ,
             start_new_session=True,
-            **options,
         )
     try:
         yield process

@@ -14,13 +14,6 @@ from overlay import OverlayError, say
 # In seconds, besides those for the forks: to start, and for what hangs to end.
 START, END = 20, 40
 
-# Of fewer forks, what the parent has more with each says nothing.
-FEWEST = 100
-
-# What each fork may leave in the parent, which opens and closes connections
-# meanwhile: less than one, and than the buffers of one.
-MOST_DESCRIPTORS, MOST_MEMORY = 0.05, 16384
-
 # How long, in seconds, a session of a process that is gone may be there, and
 # queries besides the storm's may take.
 LEFT, ROWS = 5, 15
@@ -77,9 +70,8 @@ class Outcome(NamedTuple):
     that ended as they were to, and committed rows there were; what must not
     be: wrong answers, children that failed or hung, rows that were lost or
     that nobody committed, sessions that the server has left, lines that any
-    process printed, descriptors and bytes of memory that the parent had more
-    with each fork; and its errors, with how often each came. With what it was
-    measured, and all that was printed.
+    process printed; and the parent's errors, with how often each came. With
+    what it was measured, and all that was printed.
     """
 
     forks: int = 0
@@ -93,8 +85,6 @@ class Outcome(NamedTuple):
     strange: int = 0
     left: int = 0
     printed: int = 0
-    descriptors: float = 0
-    memory: float = 0
     errors: dict = {}
     versions: dict = {}
     log: str = ""
@@ -105,10 +95,6 @@ class Outcome(NamedTuple):
             self.ended == storm.forks
             and not any(getattr(self, name) for name in BAD)
             and not self.errors
-            and (
-                storm.forks < FEWEST
-                or (self.descriptors < MOST_DESCRIPTORS and self.memory < MOST_MEMORY)
-            )
         )
 
 
@@ -268,13 +254,6 @@ def report(storm, outcome):
         f"server, {outcome.printed} lines printed.",
         *(f"{number} x {error}" for error, number in outcome.errors.items()),
     ]
-    if storm.forks >= FEWEST:
-        lines.append(
-            "With each fork of the second half, the parent had "
-            f"{outcome.descriptors:+} descriptors (less than {MOST_DESCRIPTORS} is "
-            f"right) and {outcome.memory:+.0f} bytes of memory (less than "
-            f"{MOST_MEMORY})."
-        )
     if not outcome.intact(storm) and outcome.log:
         lines += ["The end of its output:", *outcome.log.splitlines()[-40:]]
     return lines

@@ -8,7 +8,6 @@ HOW is the name of a function below, and TOKENS how many each process asks for.
 
 import concurrent.futures
 import multiprocessing
-import os
 import sys
 
 from app import workaround
@@ -18,16 +17,14 @@ import django
 
 FORK = multiprocessing.get_context("fork")
 
-# Of the workers of a pool, in tokens.
+# Of the workers of an executor, in tokens.
 TASK = 5
 
 
 def main(how, children, tokens):
     django.setup()
     ask_before_fork()
-    {"process": process, "pool": pool, "executor": executor, "fork": fork}[how](
-        children, tokens
-    )
+    {"process": process, "executor": executor}[how](children, tokens)
     # The others have ended.
     ask(3, parent=True)
 
@@ -42,41 +39,14 @@ def process(children, tokens):
         child.join()
 
 
-def pool(children, tokens):
-    """Have a Pool of multiprocessing, which replaces its workers."""
-    with FORK.Pool(children, workaround.in_child, maxtasksperchild=2) as workers:
-        tasks = workers.map_async(ask, _tasks(children, tokens), chunksize=1)
-        ask(tokens)
-        tasks.get()
-        workers.close()
-        workers.join()
-
-
 def executor(children, tokens):
     """Have a ProcessPoolExecutor."""
     with concurrent.futures.ProcessPoolExecutor(
         children, mp_context=FORK, initializer=workaround.in_child
     ) as workers:
-        tasks = workers.map(ask, _tasks(children, tokens))
+        tasks = workers.map(ask, [TASK] * (children * tokens // TASK))
         ask(tokens)
         list(tasks)
-
-
-def fork(children, tokens):
-    """Fork, and have each child come to its end as Python's processes do."""
-    processes = []
-    for _ in range(children):
-        processes.append(os.fork())
-        if not processes[-1]:
-            _child(tokens)
-            sys.exit()
-    ask(tokens)
-    for child in processes:
-        os.waitpid(child, 0)
-
-
-def _tasks(children, tokens):
-    return [TASK] * (children * tokens // TASK)
 
 
 def _child(tokens):

@@ -14,7 +14,6 @@ import faulthandler
 import os
 import random
 import signal
-import statistics
 import sys
 import threading
 import time
@@ -121,11 +120,8 @@ class Storm:
             connection.connection = None
 
     def wait(self):
-        """
-        Fork, and reap the children until all have been; end the threads.
-        Return what each child left behind: descriptors and bytes of memory.
-        """
-        ended, held = 0, []
+        """Fork, and reap the children until all have been; end the threads."""
+        ended = 0
         self.tell()
         while ended < self.forks and not (
             time.monotonic() > self.end and ended == self.made
@@ -146,7 +142,6 @@ class Storm:
             with self.counting:
                 end = self.children.pop(pid)
             self.count(outcome(status, end))
-            held.append(resources())
             self.tell()
         self.over.set()
         deadline = time.monotonic() + PATIENCE
@@ -155,7 +150,6 @@ class Storm:
         if hanging := sum(thread.is_alive() for thread in self.threads):
             faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
             self.errors["a thread hangs"] += hanging
-        return slopes(held)
 
     def tell(self, **more):
         """Tell what came of it, lest it be lost where this process is."""
@@ -330,25 +324,6 @@ def outcome(status, end):
     return "wrong" if os.WEXITSTATUS(status) == WRONG else "failed"
 
 
-def resources():
-    """Return how many descriptors and bytes of memory this process has."""
-    with open("/proc/self/statm") as file:
-        pages = int(file.read().split()[1])
-    return len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGESIZE")
-
-
-def slopes(held):
-    """Return by how much the second half of `held` grows with each fork."""
-    half = held[len(held) // 2 :]
-    if len(half) < 2:
-        return [0, 0]
-    return [
-        # Not minus zero.
-        round(statistics.linear_regression(range(len(half)), numbers).slope, 3) + 0.0
-        for numbers in zip(*half)
-    ]
-
-
 def main(forks, threads, alive, seconds, seed):
     django.setup()
     random.seed(seed)
@@ -360,12 +335,12 @@ def main(forks, threads, alive, seconds, seed):
     storm = Storm(forks, threads, alive, seconds, seed)
     for thread in storm.threads:
         thread.start()
-    descriptors, memory = storm.wait()
+    storm.wait()
     if not storm.errors["a thread hangs"]:
         connections.close_all()
         if getattr(connection, "pool", None):
             connection.close_pool()
-    storm.tell(descriptors=descriptors, memory=memory, over=True)
+    storm.tell(over=True)
     signal.pause()
 
 

@@ -17,7 +17,5 @@ def _server(name, how):
 
 SERVERS = [
     _server("multiprocessing", "process"),
-    _server("multiprocessing.Pool", "pool"),
     _server("ProcessPoolExecutor", "executor"),
-    _server("os.fork()", "fork"),
 ]

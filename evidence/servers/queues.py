@@ -10,20 +10,16 @@ WORKAROUND = "at the job's start"
 PRODUCER = "from app.queued.jobs import enqueue; enqueue({!r}, {})"
 
 
-def _answers(trial, queue, applications, *command):
+def _answers(trial, queue, application, *command):
     with redis() as address:
         trial = trial._replace(
             environ={
                 **trial.environ,
                 "DJANGO_SETTINGS_MODULE": "app.queued.settings",
-                "EVIDENCE_APPS": applications,
+                "EVIDENCE_APP": application,
                 "EVIDENCE_REDIS": str(address),
             }
         )
-        if "contenttypes" in applications:
-            migrate = [trial.python, "-m", "django", "migrate"]
-            with lifecycle.started(trial, migrate) as process:
-                lifecycle.wait(trial, process, lambda: process.poll() is not None)
         worker = trial._replace(environ={**trial.environ, "EVIDENCE_ROLE": "worker"})
         with lifecycle.started(
             worker, [trial.python, "-m", "django", *command]
@@ -43,14 +39,11 @@ def _server(name, packages, *arguments):
 
 
 REDIS = "redis==8.1.0"
-RQ = ("django-rq==4.2.0", "rq==3.0.0", REDIS)
-
 SERVERS = [
-    _server("RQ", RQ, "rq", "django_rq", "rqworker", "default"),
     _server(
-        "RQ, rqworker-pool",
-        RQ,
-        *("rq", "django_rq", "rqworker-pool", "default", "--num-workers", "4"),
+        "RQ",
+        ("django-rq==4.2.0", "rq==3.0.0", REDIS),
+        *("rq", "django_rq", "rqworker", "default"),
     ),
     _server(
         "Huey",
@@ -62,11 +55,5 @@ SERVERS = [
         "django-q2",
         ("django-q2==1.11.1", REDIS),
         *("q2", "django_q", "qcluster"),
-    ),
-    _server(
-        "django-tasks-scheduler",
-        ("django-tasks-scheduler==4.4.0", REDIS),
-        *("scheduler", "django.contrib.auth django.contrib.contenttypes scheduler"),
-        *("scheduler_worker", "default"),
     ),
 ]

@@ -19,13 +19,6 @@ def rq(jobs):
         enqueue(job)
 
 
-def scheduler(jobs):
-    from scheduler.helpers.queues import get_queue
-
-    for _ in range(jobs):
-        get_queue("default").create_and_enqueue_job(job)
-
-
 def q2(jobs):
     from django_q.tasks import async_task
 

@@ -4,7 +4,7 @@ import os
 
 from app.settings import *  # NOQA: F401, F403
 
-INSTALLED_APPS = ["app.queued", *os.environ["EVIDENCE_APPS"].split()]
+INSTALLED_APPS = ["app.queued", os.environ["EVIDENCE_APP"]]
 REDIS = f"unix://{os.environ['EVIDENCE_REDIS']}"
 
 RQ_QUEUES = {"default": {"URL": REDIS}}
@@ -14,4 +14,3 @@ HUEY = {
     "immediate": False,
 }
 Q_CLUSTER = {"redis": REDIS, "workers": 4, "recycle": 30, "save_limit": -1}
-SCHEDULER_QUEUES = {"default": {"URL": REDIS}}
