@@ -97,8 +97,8 @@ def export(directory):
     patches that apply to each of RELEASES. Return the paths of what changed.
 
     Raise OverlayError for what isn't a checkout, for edits that are in no
-    commit, for hunks that apply nowhere, and where something else would be
-    lost here; nothing is written then.
+    commit, in the midst of a rebase, for hunks that apply nowhere, and where
+    something else would be lost here; nothing is written then.
     """
     directory = Path(directory)
     if not (directory / ".git").exists():
@@ -108,7 +108,10 @@ def export(directory):
     if not subject.startswith("Django "):
         raise OverlayError(f"{directory} is not what 'overlay checkout' made.")
     version = subject.removeprefix("Django ")
-    if git(directory, "status", "--porcelain"):
+    branch, *edited = git(directory, "status", "--porcelain", "--branch").splitlines()
+    if "(no branch)" in branch:
+        raise OverlayError(f"{directory} is not on a branch: end the rebase.")
+    if edited:
         raise OverlayError(
             f"{directory} has changes that are in no commit: git commit --fixup=COMMIT "
             f"and git -c sequence.editor=: rebase -i --autosquash {base[:12]}."
