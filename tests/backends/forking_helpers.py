@@ -1,11 +1,9 @@
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from unittest import mock
 
 from backends.forking import TIMEOUT
@@ -14,43 +12,22 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-@contextlib.contextmanager
-def script(source, *args):
-    """
-    Start a Python script, and kill it on exit along with all that it forked.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-c", source, *args],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            # What it forked belongs to its session.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
 def run_script(source, *args):
     """
     Return the standard output of a Python script, which forks and whose
-    processes end as Python's do. Raise AssertionError if it doesn't end in
-    time or has any other output.
+    processes end as Python's do. Raise an error if it doesn't end in time or
+    has any other output.
     """
-    with script(source, *args) as process:
-        try:
-            stdout, stderr = process.communicate(timeout=2 * TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"The script didn't end in {2 * TIMEOUT}s.") from None
-    if stderr:
-        raise AssertionError(f"The script's standard error:\n{stderr}")
-    return stdout
+    process = subprocess.run(
+        [sys.executable, "-c", source, *args],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=2 * TIMEOUT,
+    )
+    if process.stderr:
+        raise AssertionError(f"The script's standard error:\n{process.stderr}")
+    return process.stdout
 
 
 @contextlib.contextmanager
@@ -72,15 +49,6 @@ def in_thread(manager):
     finally:
         leave.set()
         thread.join()
-
-
-def wait_until(condition, seconds=TIMEOUT):
-    """Raise AssertionError if condition() isn't true within some seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"It wasn't the case within {seconds}s.")
-        time.sleep(0.01)
 
 
 def open_sockets(*connections):

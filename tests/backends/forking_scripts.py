@@ -1,6 +1,8 @@
 import json
+import time
 
-from backends.forking_helpers import run_script, script, wait_until
+from backends.forking import forked, receive
+from backends.forking_helpers import run_script
 from backends.models import Square
 
 from django.db import (
@@ -14,30 +16,17 @@ from django.db import (
 
 # Connect a script as the test is connected.
 CONNECT = """
-import json, os, signal, sys, threading, warnings
+import json, os, sys, warnings
 
 import django
 from backends.forking import end_in_time
-from django.db import ProgrammingError, connection, transaction
+from django.db import connection, transaction
 
 django.setup()
 connection.settings_dict.update(json.loads(sys.argv[1]))
 # Python 3.12+ warns against forking a process that has threads.
 warnings.simplefilter("ignore", DeprecationWarning)
 end_in_time()
-"""
-
-# Lock a row, fork, and wait for being killed.
-LOCKING_SCRIPT = f"""
-{CONNECT}
-with transaction.atomic(), connection.cursor() as cursor:
-    cursor.execute("UPDATE backends_square SET square = 2")
-    if os.fork() == 0:
-        end_in_time()
-        print("locked", flush=True)
-        sys.stdin.readline()
-        print("alive", flush=True)
-    signal.pause()
 """
 
 # Fork children that end as Python's processes do.
@@ -95,17 +84,29 @@ class ScriptForkTestsMixin:
             except DatabaseError:
                 return None
 
+        def parent(pipe):
+            def child(_):
+                pipe.send("locked")
+                pipe.recv()
+                pipe.send("alive")
+
+            with transaction.atomic():
+                Square.objects.update(square=2)
+                with forked(child) as (process, _):
+                    process.join()
+
         Square.objects.create(root=1, square=1)
-        with script(LOCKING_SCRIPT, self.script_settings()) as process:
-            self.assertEqual(process.stdout.readline(), "locked\n")
+        with forked(parent) as (process, pipe):
+            self.assertEqual(receive(pipe), "locked")
             self.assertIsNone(lock())
             process.kill()
-            wait_until(lock, seconds=1)
+            deadline = time.monotonic() + 1
+            while lock() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
             self.assertEqual(lock().square, 1)
             # Its child lives on.
-            process.stdin.write("\n")
-            process.stdin.flush()
-            self.assertEqual(process.stdout.readline(), "alive\n")
+            pipe.send("end")
+            self.assertEqual(receive(pipe), "alive")
 
     def test_no_output(self):
         output = run_script(EXITING_SCRIPT, self.script_settings())

@@ -407,16 +407,12 @@ class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
         finally:
             wrapper.close()
 
-    def test_idle_in_another_thread(self):
-        with in_thread(self.connected(self.name)):
-            self.assertIs(run_in_fork(self.refused), True)
-        self.check_intact(0)
-
-    def test_refused_by_uri(self):
-        with in_thread(self.connected(f"file:{self.name}")):
-            self.assertIs(run_in_fork(self.refused), True)
-
-    def test_refused_by_file(self):
-        with in_thread(self.connected(f"{self.name}-other")):
-            self.assertIs(run_in_fork(self.used), False)
+    def test_connected_in_another_thread(self):
+        for name, child, result in (
+            (self.name, self.refused, True),
+            (f"file:{self.name}", self.refused, True),
+            (f"{self.name}-other", self.used, False),
+        ):
+            with self.subTest(name=name), in_thread(self.connected(name)):
+                self.assertIs(run_in_fork(child), result)
         self.check_intact(1)
