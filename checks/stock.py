@@ -11,29 +11,31 @@ import tomllib
 from checks import requirements
 from checks.comparison import MISSING, written
 from overlay import BUILD, ROOT, OverlayError, environment, run, say
+from overlay.commits import test_modules
 
-# What is tested with which database, so that no test is skipped.
-LABELS = {
-    "embedded": [
-        "dispatch.test_fork",
-        "backends.base.test_fork",
-        "backends.base.test_fork_autocommit",
-        "backends.base.test_fork_in_c",
-        "backends.oracle.test_fork",
-        "backends.postgresql.test_fork",
-        "backends.postgresql.test_fork_cursors",
-        "backends.postgresql.test_fork_in_c",
-        "backends.postgresql.test_pool_fork",
-        "transactions.tests.NonAutocommitTests"
-        ".test_block_left_after_connection_was_closed",
-    ],
-    "mariadb": ["backends.mysql.test_fork"],
-    "sqlite": ["backends.sqlite.test_fork"],
-}
+# The suites of the tests that need another database than PostgreSQL.
+SUITES = {"mariadb": "backends.mysql.", "sqlite": "backends.sqlite."}
+# Ours in a module of Django's.
+ADDED = (
+    "transactions.tests.NonAutocommitTests.test_block_left_after_connection_was_closed"
+)
 
 # In seconds: after how many a test counts as one that hangs, as many of them
 # do there, and how long all may take.
 HANGS, TIMEOUT = "3", 20 * 60
+
+
+def labels():
+    """
+    Return the labels of our tests by the database that they are run with, so
+    that none is skipped.
+    """
+    ours = [ADDED, *test_modules()]
+    found = {
+        database: [label for label in ours if label.startswith(suite)]
+        for database, suite in SUITES.items()
+    }
+    return {"embedded": sorted(set(ours).difference(*found.values())), **found}
 
 
 def passed(outcomes):
@@ -78,8 +80,8 @@ def _check_stock(arguments):
 
     known = tomllib.loads((ROOT / "checks/stock.toml").read_text())["passes"]
     total = 0
-    for database, labels in LABELS.items():
-        say(f"Running {', '.join(labels)} on official Django, {database} ...")
+    for database, tests in labels().items():
+        say(f"Running {', '.join(tests)} on official Django, {database} ...")
         log, lines = (
             BUILD / f"stock-{database}{suffix}" for suffix in (".log", ".jsonl")
         )
@@ -87,7 +89,7 @@ def _check_stock(arguments):
         with open(log, "wb") as output:
             processes.run(
                 [sys.executable, ROOT / "tests/runtests.py", "--stock", *arguments]
-                + [*labels, f"--database={database}", "--parallel=1"],
+                + [*tests, f"--database={database}", "--parallel=1"],
                 env={
                     **os.environ,
                     "OVERLAY_OUTCOMES": str(lines),
@@ -98,7 +100,7 @@ def _check_stock(arguments):
                 timeout=TIMEOUT,
             )
         outcomes = written(lines, log)
-        check(outcomes, [test for test in known if test.rsplit(".", 2)[0] in labels])
+        check(outcomes, [test for test in known if test.rsplit(".", 2)[0] in tests])
         total += len(outcomes)
     print(
         f"{total - len(known)} of our {total} tests fail on official Django; "

@@ -4,10 +4,10 @@ import argparse
 import contextlib
 import functools
 import os
-import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -33,14 +33,17 @@ FAILED_IMPORT = "unittest.loader._FailedTest."
 
 def main(arguments=None):
     """Compare the tests that `arguments` name, and return the exit status."""
-    return run("suite", _run, _parser().parse_args(arguments))
+    return run("suite", _run, *_parser().parse_known_args(arguments))
 
 
 def _parser():
     parser = argparse.ArgumentParser(
         prog="suite",
+        allow_abbrev=False,
         description="Run Django's test suite on official and on patched Django, and "
         "compare what comes of each test.",
+        epilog="Other options are passed on to Django's runtests.py, such as "
+        "--reverse and --shuffle=SEED.",
     )
     parser.add_argument(
         "--django",
@@ -51,11 +54,6 @@ def _parser():
     parser.add_argument("--database", choices=settings.DRIVERS, required=True)
     parser.add_argument("--driver")
     parser.add_argument("--pool", action="store_true", help="with a connection pool")
-    order = parser.add_mutually_exclusive_group()
-    order.add_argument(
-        "--shuffle", metavar="SEED", type=int, help="in an order that SEED makes"
-    )
-    order.add_argument("--reverse", action="store_true", help="in the reverse order")
     parser.add_argument(
         "labels",
         metavar="LABEL",
@@ -65,7 +63,8 @@ def _parser():
     return parser
 
 
-def _run(options):
+def _run(options, rest):
+    options.rest = rest
     options.django = usable(options.django)
     driver = settings.check(options.database, options.driver, options.pool)
     environment.bootstrap("tests", requirements.RUNTESTS)
@@ -132,20 +131,17 @@ def _suite(options, name, tree, module, path, labels=(), again=False):
     """Run the tests of `labels`, or all, in `tree`; return their outcomes."""
     from checks import processes
 
-    arguments = [f"--parallel={1 if again else PROCESSES}", *labels]
-    if again:
-        name += "-again"
-    elif options.reverse:
-        arguments.append("--reverse")
-    elif options.shuffle is not None:
-        arguments.append(f"--shuffle={options.shuffle}")
+    name += "-again" * again
+    arguments = (
+        ["--parallel=1"] if again else [f"--parallel={PROCESSES}", *options.rest]
+    )
     log, lines = DIRECTORY / f"{name}.log", DIRECTORY / f"{name}.jsonl"
     lines.write_text("")
     say(f"Running {name}, into {os.path.relpath(log)} ...")
     with open(log, "wb") as output, _progress(lines):
         processes.run(
             [options.python, "runtests.py", f"--settings={module}", "--noinput"]
-            + arguments,
+            + [*arguments, *labels],
             cwd=tree / "tests",
             env={
                 **os.environ,
@@ -155,6 +151,7 @@ def _suite(options, name, tree, module, path, labels=(), again=False):
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            timeout=DEADLINE,
         )
     return written(lines, log)
 
@@ -182,31 +179,20 @@ def _again(suite, tests, outcomes):
 
 @contextlib.contextmanager
 def _progress(lines):
-    """
-    Print how far the run is that writes to the file `lines`, now and then.
-    Raise OverlayError, in the main thread, when it has taken too long.
-    """
-    start = time.monotonic()
+    """Print how many tests wrote to the file `lines` so far, now and then."""
+    start, over = time.monotonic(), threading.Event()
 
-    def tick(number, frame):
-        seconds = time.monotonic() - start
-        if seconds < DEADLINE:
+    def tell():
+        while not over.wait(TICK):
             tests = max(0, lines.read_bytes().count(b"\n") - 1)
+            seconds = time.monotonic() - start
             say(f"  after {seconds:.0f} s: {tests or 'preparing the databases'}")
-            return
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        raise OverlayError(
-            f"The run did not end in {DEADLINE / 60:.0f} minutes: see which tests are "
-            f"the last ones in {os.path.relpath(lines)}, and what hangs after them."
-        )
 
-    previous = signal.signal(signal.SIGALRM, tick)
-    signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+    threading.Thread(target=tell).start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        over.set()
 
 
 def _verdict(outcomes, better, worse, again):

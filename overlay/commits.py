@@ -9,6 +9,7 @@ releases.
 """
 
 import re
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from overlay import ROOT, OverlayError, releases
@@ -51,6 +52,16 @@ def paths():
 def commits():
     """Return the Commits, in the order in which they go upstream."""
     return [parse(path.read_text(encoding="utf-8")) for path in paths()]
+
+
+def test_modules():
+    """Return the labels of the test modules that the commits add."""
+    return [
+        path.removeprefix("tests/").removesuffix(".py").replace("/", ".")
+        for commit in commits()
+        for path in commit.added
+        if PurePosixPath(path).match("test_*.py")
+    ]
 
 
 def parse(text):

@@ -8,13 +8,13 @@ import os
 import sys
 import time
 from importlib.machinery import PathFinder
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from checks import interrupts, requirements, settings  # noqa: E402
 from overlay import ROOT, OverlayError, environment, run, say  # noqa: E402
-from overlay.commits import commits  # noqa: E402
+from overlay.commits import test_modules  # noqa: E402
 from overlay.releases import usable  # noqa: E402
 
 # The suites that our tests are in, and those next to them. They pass on the
@@ -130,7 +130,7 @@ def _run(options, rest):
         with interrupts.unwinding():
             return processes.run([*tooling, *rest], cwd=ROOT)
     if options.own:
-        rest = [*_fork_tests(), *rest]
+        rest = [*test_modules(), *rest]
     # Without any options, with and without a pool on the same server.
     pools = [False, True] if driver in settings.POOLED and not rest else [False]
     python = settings.python(driver)
@@ -193,16 +193,6 @@ def _named(module, tree):
             "or on PYTHONPATH."
         )
     yield [module], os.pathsep.join(paths)
-
-
-def _fork_tests():
-    """Return the labels of the test modules that the commits add."""
-    return [
-        path.removeprefix("tests/").removesuffix(".py").replace("/", ".")
-        for commit in commits()
-        for path in commit.added
-        if PurePosixPath(path).match("test_*.py")
-    ]
 
 
 def _summary(runs):

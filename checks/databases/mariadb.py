@@ -4,7 +4,6 @@ import contextlib
 import socket
 
 from checks.databases.serving import (
-    Server,
     prepare,
     program,
     running,
@@ -50,15 +49,14 @@ def mariadb():
                 return not client.connect_ex(str(address))
 
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        server = Server(
+        with running(
             "MariaDB",
             [command, "--no-defaults", f"--datadir={data}", f"--socket={address}"]
             + ["--skip-networking", f"--pid-file={directory / 'pid'}", *settings],
             directory,
             user,
             ready,
-        )
-        with running(server):
+        ):
             yield {
                 "ENGINE": ENGINE,
                 "HOST": str(address),

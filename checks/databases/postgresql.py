@@ -13,7 +13,6 @@ from pathlib import Path
 
 from checks.databases.serving import (
     START,
-    Server,
     free_port,
     prepare,
     program,
@@ -67,8 +66,7 @@ def embedded(tcp=False):
         host = "127.0.0.1" if tcp else ""
         port = free_port() if tcp else 5432
         address = {"listen_addresses": host}
-        server, settings = _server(programs, directory, user, port, address)
-        with running(server):
+        with _server(programs, directory, user, port, address) as settings:
             yield {**settings, "HOST": host or settings["HOST"]}
 
 
@@ -100,38 +98,18 @@ def debian():
             directory,
             user,
         )
-        server, settings = _server(
-            programs,
-            directory,
-            user,
-            free_port(),
-            {
-                "listen_addresses": "127.0.0.1",
-                "ssl": "on",
-                "ssl_cert_file": certificate,
-                "ssl_key_file": key,
-            },
-        )
-        with running(server):
-            yield {
-                **settings,
-                "HOST": "127.0.0.1",
-                "OPTIONS": {"sslmode": "require"},
-            }
+        more = {"listen_addresses": "127.0.0.1", "ssl": "on"}
+        more |= {"ssl_cert_file": certificate, "ssl_key_file": key}
+        with _server(programs, directory, user, free_port(), more) as settings:
+            options = {"sslmode": "require"}
+            yield {**settings, "HOST": "127.0.0.1", "OPTIONS": options}
 
 
 def parameters(database):
     """Return the parameters of psycopg's connect() for `database`."""
-    return {
-        parameter: database[name]
-        for parameter, name in (
-            ("host", "HOST"),
-            ("port", "PORT"),
-            ("user", "USER"),
-            ("password", "PASSWORD"),
-            ("dbname", "NAME"),
-        )
-    }
+    names = "host", "port", "user", "password"
+    parameters = {name: database[name.upper()] for name in names}
+    return {**parameters, "dbname": database["NAME"]}
 
 
 def _named(variables):
@@ -167,10 +145,11 @@ def _initialize(programs, directory, user, *locale):
     )
 
 
+@contextlib.contextmanager
 def _server(programs, directory, user, port, more):
     settings = {**SETTINGS, "port": port, **more}
     ready = [programs / "pg_isready", "--quiet", f"--host={directory}"]
-    server = Server(
+    with running(
         "PostgreSQL",
         [programs / "postgres", "-D", directory / "data", "-k", directory]
         + [f"--{name}={value}" for name, value in settings.items()],
@@ -180,15 +159,15 @@ def _server(programs, directory, user, port, more):
         # The fast shutdown:
         # https://www.postgresql.org/docs/current/server-shutdown.html
         stop=signal.SIGINT,
-    )
-    return server, {
-        "ENGINE": ENGINE,
-        "HOST": str(directory),
-        "PORT": str(port),
-        "USER": USER,
-        "PASSWORD": "",
-        "NAME": NAME,
-    }
+    ):
+        yield {
+            "ENGINE": ENGINE,
+            "HOST": str(directory),
+            "PORT": str(port),
+            "USER": USER,
+            "PASSWORD": "",
+            "NAME": NAME,
+        }
 
 
 def _package():

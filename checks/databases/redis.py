@@ -3,13 +3,7 @@
 import contextlib
 import socket
 
-from checks.databases.serving import (
-    Server,
-    program,
-    running,
-    temporary,
-    unprivileged,
-)
+from checks.databases.serving import program, running, temporary, unprivileged
 
 
 @contextlib.contextmanager
@@ -29,5 +23,5 @@ def redis():
 
         # Without a port of TCP, and without a file of what is in it.
         command = [command, "--port", "0", "--unixsocket", address, "--save", ""]
-        with running(Server("Redis", command, directory, user, ready)):
+        with running("Redis", command, directory, user, ready):
             yield address

@@ -23,56 +23,32 @@ SYSTEM = ("/usr/sbin", "/usr/local/sbin")
 COMPLAINTS = ("FATAL", "ERROR", "error:", "fatal")
 
 
-class Server:
-    """
-    A server called `name`, run by `command` in `directory` as `user` (None for
-    the one that runs this), which answers when `ready()` is true.
-    """
-
-    def __init__(self, name, command, directory, user, ready, stop=signal.SIGTERM):
-        self.name = name
-        self.command = command
-        self.directory = directory
-        self.user = user
-        self.ready = ready
-        self.stop_signals = (stop, signal.SIGQUIT, signal.SIGKILL)
-        self.process = None
-
-    def start(self):
-        """Start it and wait until it answers. Raise OverlayError otherwise."""
-        with failing(self.name, self.directory):
-            with open(_log(self.directory), "ab") as log:
-                self.process = subprocess.Popen(
-                    self.command, **_options(self.directory, self.user, log)
-                )
-            deadline = time.monotonic() + START
-            while not self.ready():
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise subprocess.SubprocessError("it is not ready in time")
-                time.sleep(0.05)
-
-    def stop(self):
-        """End it, and the processes that it has, whatever it is doing."""
-        if self.process:
-            for number in self.stop_signals:
-                self.process.send_signal(number)
-                try:
-                    self.process.wait(STOP)
-                    return
-                except subprocess.TimeoutExpired:
-                    pass
-
-
 @contextlib.contextmanager
-def running(server):
-    """Have `server`, a Server, run, and end it in any case."""
+def running(name, command, directory, user, ready, stop=signal.SIGTERM):
+    """
+    Have the server `name` run, by `command` in `directory` as `user` (None for
+    the one that runs this), from when `ready()` is true. It is ended in any
+    case, with the signal `stop` at first. Raise OverlayError where it doesn't
+    start.
+    """
+    process = None
     with unwinding():
         try:
-            server.start()
+            with failing(name, directory), open(_log(directory), "ab") as log:
+                process = subprocess.Popen(command, **_options(directory, user, log))
+                deadline = time.monotonic() + START
+                while not ready():
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        raise subprocess.SubprocessError("it is not ready in time")
+                    time.sleep(0.05)
             yield
         finally:
             with uninterrupted():
-                server.stop()
+                for number in (stop, signal.SIGQUIT, signal.SIGKILL) * bool(process):
+                    process.send_signal(number)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(STOP)
+                        break
 
 
 @contextlib.contextmanager
