@@ -104,14 +104,15 @@ def _storm(options, version, arguments):
     given["seed"] = given["seed"] or random.randrange(1, 1_000_000)
     wanted = storm.Storm(**{name: number for name, number in given.items() if number})
     driver = settings.check(options.database, options.driver, options.pool)
-    software = storm.Software(options.database, driver, options.dev)
     kinds = [trial.POOL, trial.PERSISTENT] if driver in settings.POOLED else []
     if options.pool or options.persistent or not kinds:
         kinds = [trial.POOL if options.pool else trial.PERSISTENT]
     django = trial.STOCK if options.stock else trial.FORK
     status = 0
     for connections in kinds:
-        outcome = storm.outcome(wanted, connections, django, version, software)
+        outcome = storm.outcome(
+            wanted, connections, django, version, options.database, driver
+        )
         print(f"{connections}, {django}:", flush=True)
         print("\n".join(storm.report(wanted, outcome)), flush=True)
         status = status or int(not outcome.intact(wanted))
@@ -185,9 +186,6 @@ def _parser():
         help="PostgreSQL of a package (the default), of Debian over TLS, or MariaDB",
     )
     storm.add_argument("--driver", choices=[*requirements.DRIVERS])
-    storm.add_argument(
-        "--dev", action="store_true", help="in Python's development mode"
-    )
     return parser
 
 

@@ -1,12 +1,12 @@
 """What users gain: gunicorn's requests and memory, with preload and a pool."""
 
 import contextlib
-import http.client
-import json
 import re
 import statistics
 import subprocess
 import time
+import urllib.request
+from itertools import product
 
 import psutil
 
@@ -28,8 +28,8 @@ WORKERS, THREADS = 4, 4
 # seconds of load each time.
 ROUNDS, SECONDS = 3, 5
 
-# In seconds: for all that one gunicorn does, and until it answers.
-LIMIT, START = 120, 30
+# In seconds, for all that one gunicorn does.
+LIMIT = 120
 
 
 def table(by_django):
@@ -40,13 +40,15 @@ def table(by_django):
     wrk, python = program("wrk", "wrk"), series.interpreter(gunicorn.PACKAGES)
     samples = {way: [] for way in WAYS}
     with postgresql.debian() as database:
-        _served(python, by_django, database, WAYS["preload, no pool"], _migrated)
-        for number in range(ROUNDS):
-            for way, kept in WAYS.items():
-                say(f"gunicorn, {way}, round {number + 1} of {ROUNDS} ...")
-                measure = _measured(python, wrk, kept[0])
-                figures = _served(python, by_django, database, kept, measure)
-                samples[way].append(figures)
+        with _prepared(python, by_django, database, "preload, no pool") as prepared:
+            command = [python, "-m", "django", "migrate"]
+            with lifecycle.started(prepared, command) as process:
+                if process.wait(LIMIT):
+                    raise OverlayError(f"migrate: {prepared.log.read_text()[-300:]}")
+        for number, way in product(range(ROUNDS), WAYS):
+            say(f"gunicorn, {way}, round {number + 1} of {ROUNDS} ...")
+            with _prepared(python, by_django, database, way) as prepared:
+                samples[way].append(_measured(prepared, wrk, WAYS[way][0]))
     lines = []
     for way, measured in samples.items():
         rate, memory = map(statistics.median, zip(*measured))
@@ -56,59 +58,41 @@ def table(by_django):
     return markdown.table(header, lines, right=2)
 
 
-def _served(python, by_django, database, kept, function):
-    _, connections, django = kept
+def _prepared(python, by_django, database, way):
+    _, connections, django = WAYS[way]
     setup = trial.Setup("gunicorn", connections, django)
     settings = {"DJANGO_SETTINGS_MODULE": "app.realistic.settings"}
     deadline = time.monotonic() + LIMIT
-    with trial.prepared(
+    return trial.prepared(
         setup, python, by_django[django], database, deadline, **settings
-    ) as prepared:
-        return function(prepared)
+    )
 
 
-def _migrated(prepared):
-    command = [prepared.python, "-m", "django", "migrate"]
+def _measured(prepared, wrk, preload):
+    """Return gunicorn's requests per second, and a worker's memory in MiB."""
+    address = "127.0.0.1:%s" % free_port()
+    command = [prepared.python.with_name("gunicorn"), "app.realistic.wsgi"]
+    command += ["--workers", WORKERS, "--worker-class", "gthread"]
+    command += ["--threads", THREADS, "--bind", address]
+    command += ["--no-control-socket", *["--preload"] * preload]
     with lifecycle.started(prepared, command) as process:
-        if process.wait(LIMIT):
-            raise OverlayError(f"migrate: {prepared.log.read_text()[-300:]}")
+        lifecycle.wait(prepared, process, lambda: _answers(address))
+        rate = _rate(wrk, address)
+        family = psutil.Process(process.pid).children()
+        shares = [each.memory_full_info().pss / 2**20 for each in family]
+    return rate, statistics.mean(shares)
 
 
-def _measured(python, wrk, preload):
-    def measure(prepared):
-        address = "127.0.0.1", free_port()
-        command = [python.with_name("gunicorn"), "app.realistic.wsgi"]
-        command += ["--workers", WORKERS, "--worker-class", "gthread"]
-        command += ["--threads", THREADS, "--bind", "%s:%s" % address]
-        command += ["--no-control-socket"]
-        command += ["--preload"] * preload
-        with lifecycle.started(prepared, command) as process:
-            _answer(prepared, address)
-            rate = _rate(wrk, address)
-            family = psutil.Process(process.pid).children()
-            shares = [each.memory_full_info().pss / 2**20 for each in family]
-        return rate, statistics.mean(shares)
-
-    return measure
-
-
-def _answer(prepared, address):
-    """Wait for an answer."""
-    deadline = time.monotonic() + START
-    while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection(*address, timeout=START)
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-            connection.request("GET", "/")
-            return json.loads(connection.getresponse().read())
-        connection.close()
-        time.sleep(0.01)
-    raise OverlayError(f"gunicorn doesn't answer: {prepared.log.read_text()[-300:]}")
+def _answers(address):
+    with contextlib.suppress(OSError):
+        with urllib.request.urlopen(f"http://{address}/", timeout=LIMIT) as response:
+            return response.status == 200
 
 
 def _rate(wrk, address):
     """Return how many requests there are in a second. No one may fail."""
     command = [wrk, "--threads", 2, "--connections", WORKERS * THREADS]
-    command += ["--duration", SECONDS, "http://%s:%s/" % address]
+    command += ["--duration", SECONDS, f"http://{address}/"]
     process = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, timeout=LIMIT
     )

@@ -52,16 +52,20 @@ def started(trial, command):
     Yield the process of `command`, in a group that is ended afterwards. Raise
     OverlayError where there is no such command.
     """
-    with open(trial.log, "ab") as log, _failing():
-        process = subprocess.Popen(
-            list(map(str, command)),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=trial.directory,
-            env=trial.environ,
-            start_new_session=True,
-        )
+    try:
+        with open(trial.log, "ab") as log:
+            process = subprocess.Popen(
+                list(map(str, command)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=trial.directory,
+                env=trial.environ,
+                start_new_session=True,
+            )
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise OverlayError(f"it does not start ({reason})") from None
     try:
         yield process
     finally:
@@ -70,15 +74,6 @@ def started(trial, command):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-@contextlib.contextmanager
-def _failing():
-    try:
-        yield
-    except OSError as error:
-        reason = f"{error.filename}: {error.strerror}"
-        raise OverlayError(f"it does not start ({reason})") from None
 
 
 def before_fork(trial, process):

@@ -135,7 +135,7 @@ def _results(servers, wanted, djangos, pythons, database, deadline):
             server = servers[setup.server]
             python = pythons[server.packages]
             if isinstance(python, OverlayError):
-                result = trial.not_run(setup, str(python))
+                result = trial.Result(setup, reason=str(python))
             else:
                 result = trial.result(
                     server,

@@ -36,17 +36,6 @@ SERVERS = {
 }
 
 
-class Software(NamedTuple):
-    """
-    What a Storm runs on: a database and its driver, as in settings.DRIVERS,
-    and whether in Python's development mode.
-    """
-
-    database: str = "embedded"
-    driver: str = "psycopg"
-    dev: bool = False
-
-
 class Storm(NamedTuple):
     """
     How many times to fork, from how many threads, with how many children alive
@@ -98,16 +87,17 @@ class Outcome(NamedTuple):
         )
 
 
-def outcome(storm, connections, django, version, software):
+def outcome(storm, connections, django, version, server, driver):
     """
     Return the Outcome of `storm` with `connections` and `django`, as in a
-    Setup, on `software`. Raise OverlayError where it can't be run to its end.
+    Setup, on the database `server` by `driver`, as in settings.DRIVERS. Raise
+    OverlayError where it can't be run to its end.
     """
     djangos, names = series.djangos(version)
-    python = settings.installed("evidence", software.driver)
+    python = settings.installed("evidence", driver)
     setup = trial.Setup("storm", connections, django)
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(settings.server(software.database))
+        database = stack.enter_context(settings.server(server))
         name, version, sessions = SERVERS[database["ENGINE"].rpartition(".")[2]]
         if name == "MariaDB":
             # There is none yet, and the rows have a schema of their own.
@@ -126,8 +116,8 @@ def outcome(storm, connections, django, version, software):
         )
         with _table(run, schema):
             before = _rows(run, sessions)
-            command = [python, *(["-X", "dev"] if software.dev else [])]
-            command += ["-W", "ignore::DeprecationWarning", "-m", "app.storm", *storm]
+            command = [python, "-W", "ignore::DeprecationWarning", "-m", "app.storm"]
+            command += storm
             say(f"Forking {storm.forks} times, for {storm.seconds} s at most ...")
             with lifecycle.started(run, command) as process:
                 lines, ended = _told(run, process)
@@ -136,7 +126,7 @@ def outcome(storm, connections, django, version, software):
             rows = _rows(run, f"SELECT name FROM {schema}.committed")
             versions = {"Django": names[django != trial.STOCK]} | {
                 name: _rows(run, version)[0],
-                **facts.installed(python, requirements.DRIVERS[software.driver]),
+                **facts.installed(python, requirements.DRIVERS[driver]),
             }
         log = run.log.read_text(errors="replace")
         return Outcome(

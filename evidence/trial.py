@@ -102,11 +102,6 @@ def result(server, setup, python, packages, database, deadline, advance):
     )
 
 
-def not_run(setup, reason):
-    """Return the Result of `setup`, which isn't run for `reason`."""
-    return Result(setup, reason=reason)
-
-
 @contextlib.contextmanager
 def prepared(setup, python, packages, database, deadline, tokens=0, **variables):
     """

@@ -90,21 +90,19 @@ def asked(first=lambda: None, known=lambda: ""):
     return found
 
 
-def in_child(function, fork=os.fork, meanwhile=lambda: None):
+def in_child(function):
     """
     Return what `function()` returns in a process that is forked for it, or the
-    exception that it raises there, or that it hangs; this process calls
-    `meanwhile()`.
+    exception that it raises there, or that it hangs.
     """
     reader, writer = os.pipe()
-    if (pid := fork()) == 0:
+    if (pid := os.fork()) == 0:
         try:
             signal.alarm(LIMIT)
             os.write(writer, outcome(function).encode())
         finally:
             os._exit(0)
     try:
-        meanwhile()
         ready, _, _ = select.select([reader], [], [], PATIENCE)
         return os.read(reader, 1000).decode() if ready else "hangs"
     finally:

@@ -4,7 +4,6 @@ What a process that was forked can do with what its parent had:
     python -m app.limits [CASE]
 """
 
-import ctypes
 import os
 import socketserver
 import threading
@@ -25,13 +24,6 @@ def _without_detail(error):
     return f"OperationalError: ...: {str(error).splitlines()[0].rpartition(': ')[2]}"
 
 
-@case("ask the database", PARENTS, OWN)
-def query():
-    """Ask the database."""
-    parent = session()
-    return in_child(lambda: whose(session(), parent))
-
-
 @case(
     "ask the database inside the parent's `atomic()` block",
     PARENTS,
@@ -40,7 +32,8 @@ def query():
 def atomic_block():
     """Ask in a transaction of the parent's."""
     with transaction.atomic():
-        return query()
+        parent = session()
+        return in_child(lambda: whose(session(), parent))
 
 
 @case(
@@ -117,13 +110,6 @@ def half_read_cursor():
         return in_child(lambda: f"row {cursor.fetchone()[0]}")
 
 
-@case("ask the database after a fork in C", PARENTS, OWN)
-def fork_in_c():
-    """Ask after a fork that Python doesn't see."""
-    parent = session()
-    return in_child(lambda: whose(session(), parent), _fork_in_c)
-
-
 @case(
     "write to a file of SQLite to which the parent is writing",
     "a row in its parent's transaction",
@@ -142,42 +128,6 @@ def sqlite_file():
         cursor.execute("CREATE TABLE written (number)")
         cursor.execute("BEGIN IMMEDIATE")
         return in_child(child)
-
-
-@case(
-    "commit to SQLite in WAL mode, before and after its parent closes it",
-    "1 of 2 rows",
-    "2 of 2 rows",
-)
-def sqlite_closed():
-    """Write to a file of SQLite after the parent has closed it."""
-    file = connections["file"]
-    child_wrote, parent_closed = os.pipe(), os.pipe()
-
-    def write(number):
-        with file.cursor() as cursor:
-            cursor.execute("INSERT INTO written VALUES (%s)", [number])
-
-    def child():
-        write(1)
-        os.write(child_wrote[1], b".")
-        os.read(parent_closed[0], 1)
-        write(2)
-        return "written"
-
-    def close():
-        os.read(child_wrote[0], 1)
-        file.close()
-        os.write(parent_closed[1], b".")
-
-    with file.cursor() as cursor:
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("CREATE TABLE written (number)")
-    if (written := in_child(child, meanwhile=close)) != "written":
-        return written
-    with file.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM written")
-        return f"{cursor.fetchone()[0]} of 2 rows"
 
 
 class _Memcached(socketserver.StreamRequestHandler):
@@ -213,10 +163,6 @@ def memcached_forgotten():
     """Use it where each child forgets the client."""
     recipes.follow("Memcached")
     return memcached()
-
-
-def _fork_in_c():
-    return ctypes.PyDLL(None).fork()
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ What processes do that were started after a query:
 """
 
 import asyncio
-import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 
@@ -46,20 +44,6 @@ def close_all():
     from django.db import connections
 
     return asked(connections.close_all)
-
-
-@case(
-    "ask after `DatabaseWrapper._connection_pools.clear()`, as in #36957",
-    PARENTS,
-    OWN,
-    [POOL],
-)
-def clear_pools():
-    """Ask after the ticket's own workaround."""
-    configured()
-    from django.db import connections
-
-    return asked(type(connections["default"])._connection_pools.clear)
 
 
 @case(
@@ -103,32 +87,6 @@ def daemon():
     return os.read(reader, 1000).decode()
 
 
-@case(
-    "ask, of a forkserver whose `set_forkserver_preload()` names a module that asks",
-    PARENTS,
-    OWN,
-    BOTH,
-)
-def forkserver():
-    """Ask in a child of a forkserver that has asked."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["app.preloaded"])
-    reader, writer = context.Pipe(duplex=False)
-    child = context.Process(target=_forkserved, args=[writer], daemon=True)
-    child.start()
-    return reader.recv() if reader.poll(LIMIT / 2) else "hangs"
-
-
-def _forkserved(pipe):
-    from app import preloaded
-
-    signal.alarm(LIMIT)
-    if preloaded.PROCESS == os.getpid():
-        pipe.send("nothing was preloaded")
-    else:
-        pipe.send(outcome(lambda: whose(session(), preloaded.SESSION)))
-
-
 @case("take an advisory lock that its parent has", "taken", "refused", BOTH)
 def advisory_lock():
     """Take a lock of the session which the parent has."""
@@ -158,10 +116,6 @@ def listened_anew():
 
 def _notify():
     values("NOTIFY news")
-    return _notified()
-
-
-def _notified():
     for notification in wrapper().connection.notifies(timeout=1):
         return "notified"
     return "nothing"

@@ -19,6 +19,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 from app.telling import tell
 
@@ -179,10 +180,6 @@ def insert(rolled_back=False):
             transaction.on_commit(lambda: tell(committed=key))
 
 
-def query(storm, dice):
-    ask()
-
-
 def block(storm, dice):
     """Insert in a block, with savepoints, in which it may fork."""
     with transaction.atomic():
@@ -206,14 +203,6 @@ def iterate(storm, dice):
         raise WrongAnswer
 
 
-def close(storm, dice):
-    connection.close()
-
-
-def close_all(storm, dice):
-    connections.close_all()
-
-
 def send(storm, dice):
     """Connect to a signal, send it, and disconnect."""
 
@@ -227,29 +216,25 @@ def send(storm, dice):
         request_started.disconnect(receiver)
 
 
-PARENTS = [query, query, block, iterate, close, close_all, send]
+PARENTS = [
+    lambda storm, dice: ask(),
+    lambda storm, dice: connection.close(),
+    lambda storm, dice: connections.close_all(),
+    *(block, iterate, send),
+]
 
 
 def in_threads(dice):
     """Query in threads, which close their connections."""
-    outcomes = []
 
-    def run():
+    def run(_):
         try:
             ask()
-            outcomes.append(None)
-        except BaseException as error:
-            outcomes.append(error)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for error in filter(None, outcomes):
-        raise error
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(run, range(2)))
 
 
 def fork_again(dice, generations=2):

@@ -6,20 +6,8 @@ from app.settings import *  # NOQA: F401, F403
 
 if os.environ["EVIDENCE_CONNECTIONS"] == "none":
     DATABASES["default"]["CONN_MAX_AGE"] = 0  # NOQA: F405
-INSTALLED_APPS = [
-    *(
-        f"django.contrib.{app}"
-        for app in (
-            "admin",
-            "auth",
-            "contenttypes",
-            "sessions",
-            "messages",
-            "staticfiles",
-        )
-    ),
-    "app.realistic",
-]
+APPS = "admin auth contenttypes sessions messages staticfiles"
+INSTALLED_APPS = [*(f"django.contrib.{app}" for app in APPS.split()), "app.realistic"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -29,16 +17,14 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+PROCESSORS = "template.context_processors.request contrib.auth.context_processors.auth"
+PROCESSORS += " contrib.messages.context_processors.messages"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
         "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ]
+            "context_processors": [f"django.{each}" for each in PROCESSORS.split()]
         },
     }
 ]
