@@ -136,7 +136,8 @@ class WrapperForkTests(SimpleTestCase):
         # By the garbage collector, once the hook has begun.
         gone = weakref.ref(DriverConnection())
         wrapper = UnknownWrapper()
-        with mock.patch.object(base, "_wrappers", [gone, weakref.ref(wrapper)]):
+        references = [gone, weakref.ref(wrapper)]
+        with mock.patch.object(base._wrappers, "valuerefs", return_value=references):
             self.assertIsNone(run_in_fork(lambda: wrapper.connection))
 
     def test_fork_unavailable(self):

@@ -59,7 +59,7 @@ class ForkInCDiscardTests(test_fork.DiscardTests):
             _pid=-1,
             _sockets={},
             _inherited=[],
-            _wrappers=[weakref.ref(wrapper)],
+            _wrappers=weakref.WeakValueDictionary({0: wrapper}),
         ):
             base._check_fork()
         self.assertIsNone(wrapper.connection)
