@@ -77,8 +77,8 @@ def _parser():
     parser.add_argument(
         "--settings",
         metavar="MODULE",
-        help="Django's settings (default: DJANGO_SETTINGS_MODULE, or ones for the "
-        "database that the PG* variables name, or else for one that is started)",
+        help="Django's settings (default: DJANGO_SETTINGS_MODULE, or ones for a "
+        "database that is started)",
     )
     parser.add_argument(
         "--database",

@@ -1,6 +1,6 @@
 """
 PostgreSQL: the server of a package, which is everywhere but has neither ICU
-nor TLS; the one that the PG* variables name; and Debian's, over TLS.
+nor TLS, and Debian's, over TLS.
 """
 
 import contextlib
@@ -20,14 +20,6 @@ from checks.databases.serving import (
     temporary,
     unprivileged,
 )
-from overlay import OverlayError
-
-# The variables of libpq that name a server or a database:
-# https://www.postgresql.org/docs/current/libpq-envars.html
-VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
-
-# In seconds.
-ANSWER = 5
 
 ENGINE = "django.db.backends.postgresql"
 USER = NAME = "postgres"
@@ -45,16 +37,11 @@ SETTINGS = {
 @contextlib.contextmanager
 def embedded(tcp=False):
     """
-    Yield the settings, as in Django's DATABASES, of the server that the PG*
-    variables name, or else of one that is started on a Unix socket, or on a
-    free port of 127.0.0.1 with `tcp`, with data of its own, and is gone
-    afterwards.
+    Yield the settings, as in Django's DATABASES, of a server on a Unix socket,
+    or on a free port of 127.0.0.1 with `tcp`, with data of its own.
 
-    Raise OverlayError where the one doesn't answer or the other doesn't start.
+    Raise OverlayError where it doesn't start.
     """
-    if variables := [name for name in VARIABLES if os.environ.get(name)]:
-        yield _named(variables)
-        return
     user = unprivileged("nobody")
     with temporary("postgresql", user) as directory:
         # The package's own start makes a user for root, and opens all
@@ -112,28 +99,6 @@ def parameters(database):
     return {**parameters, "dbname": database["NAME"]}
 
 
-def _named(variables):
-    import psycopg
-
-    try:
-        with psycopg.connect(connect_timeout=ANSWER) as connection:
-            info = connection.info
-            return {
-                "ENGINE": ENGINE,
-                "HOST": info.host,
-                "PORT": str(info.port),
-                "USER": info.user,
-                "PASSWORD": info.password,
-                "NAME": info.dbname,
-            }
-    except psycopg.Error as error:
-        reason = " ".join(str(error).split())
-        raise OverlayError(
-            f"The database of {', '.join(variables)} does not answer ({reason}): start "
-            "it, correct the PG* variables, or unset them to have one started here."
-        ) from None
-
-
 def _initialize(programs, directory, user, *locale):
     prepare(
         "PostgreSQL",
@@ -147,6 +112,10 @@ def _initialize(programs, directory, user, *locale):
 
 @contextlib.contextmanager
 def _server(programs, directory, user, port, more):
+    # What libpq would take from there leads to other servers:
+    # https://www.postgresql.org/docs/current/libpq-envars.html
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
     settings = {**SETTINGS, "port": port, **more}
     ready = [programs / "pg_isready", "--quiet", f"--host={directory}"]
     with running(

@@ -123,18 +123,6 @@ def test_bad_input_is_one_line(command, said):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        ("run everything", "run: error: everything is nothing to run: leave it"),
-        ("bare", "bare: error: name a suite, a Python, and a command"),
-    ],
-)
-def test_bad_input_of_scripts(command, said):
-    process = run(*f".ci/{command}".split())
-    assert process.returncode and process.stderr.startswith(said)
-
-
 def test_arguments_are_django_s():
     """They reach Django's runtests.py, and its status comes back."""
     arguments = ["dispatch", "--settings=test_sqlite", "-v2", "-k", "test_send"]

@@ -19,11 +19,6 @@ from django.db import connection, connections, transaction
 PYMEMCACHE = ["pymemcache==4.0.0"]
 
 
-def _without_detail(error):
-    # Whether it's in sending or in receiving depends on libpq.
-    return f"OperationalError: ...: {str(error).splitlines()[0].rpartition(': ')[2]}"
-
-
 @case(
     "ask the database inside the parent's `atomic()` block",
     PARENTS,
@@ -67,7 +62,9 @@ def driver_connection():
         try:
             (child,) = raw.execute("SELECT pg_backend_pid()").fetchone()
         except raw.OperationalError as error:
-            return _without_detail(error)
+            # Whether it's in sending or in receiving depends on libpq.
+            reason = str(error).splitlines()[0].rpartition(": ")[2]
+            return f"OperationalError: ...: {reason}"
         return whose(child, parent)
 
     return in_child(child)

@@ -67,11 +67,6 @@ def test_bad_input_is_one_line(arguments, status, said):
     assert len(names) == len(set(names))
 
 
-def test_help_is_of_the_command():
-    assert "--tls" in evidence("servers", "--help").stdout
-    assert "--tls" not in evidence("storm", "--help").stdout
-
-
 def test_count():
     assert count(
         [
