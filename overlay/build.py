@@ -62,7 +62,12 @@ def build_editable(directory, version):
 
 @contextlib.contextmanager
 def _patched(version, prefix):
-    with sources.unpacked(version, package=bool(prefix)) as tree:
+    def wanted(path):
+        # No wheel has these.
+        others = ("docs", "js_tests", "tests") if prefix else ()
+        return path.partition("/")[0] not in others
+
+    with sources.unpacked(version, wanted=wanted) as tree:
         commits.apply(tree, version, prefix)
         with _at(tree):
             yield

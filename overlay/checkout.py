@@ -116,10 +116,13 @@ def export(directory):
             f"{directory} has changes that are in no commit: git commit --fixup=COMMIT "
             f"and git -c sequence.editor=: rebase -i --autosquash {base[:12]}."
         )
-    texts = {}
+    texts, options = {}, ("--name-only", "--diff-filter=M", base, "HEAD")
+    changed = git(directory, "diff", *options).splitlines()
     with contextlib.ExitStack() as stack:
         trees = {
-            release: stack.enter_context(sources.unpacked(release))
+            release: stack.enter_context(
+                sources.unpacked(release, wanted=changed.__contains__)
+            )
             for release in sorted({*releases.RELEASES, version})
         }
         old = dict(enumerate(paths(), 1))

@@ -56,20 +56,20 @@ def sha256(path):
 
 
 @contextlib.contextmanager
-def unpacked(version, parent=None, package=False):
+def unpacked(version, parent=None, wanted=lambda path: True):
     """
-    Yield a new directory, in `parent`, with the sources of Django `version`;
-    with `package`, without its tests and documentation.
+    Yield a new directory, in `parent`, with the sources of Django `version`
+    whose paths are `wanted()`.
     """
-    # What setuptools left beside Django's own files.
-    others = {"Django.egg-info", *(("docs", "js_tests", "tests") if package else ())}
     archive = sdist(version)
     with tempfile.TemporaryDirectory(prefix=".django-", dir=parent) as directory:
         with tarfile.open(archive) as tar:
             members = []
             for member in tar:
                 _, _, member.name = member.name.partition("/")
-                if member.name and member.name.partition("/")[0] not in others:
+                # Without what setuptools left beside Django's own files.
+                own = member.name and not member.name.startswith("Django.egg-info")
+                if own and wanted(member.name):
                     members.append(member)
             tar.extractall(Path(directory, "tree"), members, filter="data")
         yield Path(directory, "tree")

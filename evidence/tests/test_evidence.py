@@ -81,13 +81,6 @@ def test_count():
     ) == Figures(right=1, wrong=1, failed=1, hung=1, shared=1)
 
 
-def test_requests_to_a_dead_server():
-    answers = list(load.requests(("127.0.0.1", 1), 3, float("inf")))
-    assert [answer.error.partition(":")[0] for answer in answers] == [
-        "ConnectionRefusedError"
-    ] * 3
-
-
 @pytest.mark.parametrize("ends", [True, False])
 def test_told(tmp_path, monkeypatch, ends):
     """A token that nobody answers is one that hung, or whose process ended."""
