@@ -9,12 +9,13 @@ import functools
 import os
 
 from overlay import ROOT, OverlayError, checkout, commits, one_line, releases, sources
+from overlay.environment import OURS
 
 try:
     from setuptools import build_meta
 except ImportError:
     raise SystemExit(
-        "overlay: error: The build needs setuptools: run python -m pip install "
+        f"{OURS}The build needs setuptools: run python -m pip install "
         '"setuptools>=83", or leave out --no-build-isolation.'
     ) from None
 
@@ -31,7 +32,7 @@ def hook(function):
             return function(os.path.abspath(directory), _version(config_settings))
         except OverlayError as error:
             message = one_line(error)
-        raise SystemExit(f"overlay: error: {message}")
+        raise SystemExit(f"{OURS}{message}")
 
     return wrapper
 
