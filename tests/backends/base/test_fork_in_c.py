@@ -78,6 +78,10 @@ class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
         self.assertIs(run_in_c_fork(self.used), False)
         self.assertIs(self.used(), True)
 
+    def test_process_id_replaced(self):
+        with mock.patch("os.getpid", return_value=-1):
+            self.assertIs(self.used(), True)
+
     def test_fork_in_c_close(self):
         def child():
             # Also what a hook does that was registered before Django's.
