@@ -116,8 +116,8 @@ def export(directory):
             f"{directory} has changes that are in no commit: git commit --fixup=COMMIT "
             f"and git -c sequence.editor=: rebase -i --autosquash {base[:12]}."
         )
-    texts, options = {}, ("--name-only", "--diff-filter=M", base, "HEAD")
-    changed = git(directory, "diff", *options).splitlines()
+    texts, options = {}, ("--format=", "--name-only", f"{base}..HEAD")
+    changed = set(git(directory, "log", *options).split())
     with contextlib.ExitStack() as stack:
         trees = {
             release: stack.enter_context(

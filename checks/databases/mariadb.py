@@ -3,13 +3,7 @@
 import contextlib
 import socket
 
-from checks.databases.serving import (
-    prepare,
-    program,
-    running,
-    temporary,
-    unprivileged,
-)
+from checks.databases.serving import prepare, program, running, temporary, unprivileged
 
 ENGINE = "django.db.backends.mysql"
 USER = "root"

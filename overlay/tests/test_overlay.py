@@ -56,7 +56,7 @@ def repository(tmp_path_factory):
     """A copy of this repository, whose downloads are those of the original."""
     copy = tmp_path_factory.mktemp("copy") / "repository"
     ignored = shutil.ignore_patterns("build", ".git", "__pycache__")
-    shutil.copytree(ROOT, copy, ignore=ignored)
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=ignored)
     (ROOT / "build/cache").mkdir(parents=True, exist_ok=True)
     (copy / "build").mkdir()
     (copy / "build/cache").symlink_to(ROOT / "build/cache")
