@@ -7,6 +7,18 @@ import traceback
 
 from backends.forking import end_in_time, receive
 
+from django.db import connections
+
+
+def close_pools():
+    """
+    Close all pools, as Python itself can hang or crash if a process that has
+    threads is forked in C.
+    """
+    for wrapper in connections.all(initialized_only=True):
+        wrapper.close()
+        getattr(wrapper, "close_pool", wrapper.close)()
+
 
 def run_in_c_fork(func, child_hook=False):
     """

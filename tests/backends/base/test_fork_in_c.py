@@ -4,7 +4,7 @@ import weakref
 from unittest import mock
 
 from backends.forking_helpers import UnknownWrapper, run_script
-from backends.forking_in_c import run_in_c_fork
+from backends.forking_in_c import close_pools, run_in_c_fork
 from backends.forking_scripts import (
     CONNECT,
     ConnectionMixin,
@@ -50,6 +50,9 @@ class ForkInCDiscardTests(test_fork.DiscardTests):
 
     fork = staticmethod(run_in_c_fork)
 
+    def setUp(self):
+        close_pools()
+
     def test_reused_process_id(self):
         """Another process with this id noticed a fork before this one."""
         wrapper = UnknownWrapper()
@@ -70,8 +73,7 @@ class ForkInCDiscardTests(test_fork.DiscardTests):
 class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
     def setUp(self):
         super().setUp()
-        # With a pool, a process that is forked in C starts threads, and Python
-        # can crash if its parent had some.
+        close_pools()
         self.reconnect(CONN_MAX_AGE=None)
 
     def test_fork_in_c(self):
