@@ -8,14 +8,7 @@ from rich.progress import Progress
 from checks import requirements, trees
 from checks.databases import postgresql
 from evidence import facts, trial
-from evidence.servers import (
-    celery,
-    django_tests,
-    forking,
-    gunicorn,
-    queues,
-    uwsgi,
-)
+from evidence.servers import celery, django_tests, forking, gunicorn, queues, uwsgi
 from overlay import OverlayError, environment
 
 SERVERS = [

@@ -93,11 +93,7 @@ def advisory_lock():
     configured()
     take = recipes.follow("An advisory lock")["take"]
     take(LOCK)
-    return in_child(lambda: _taken(take))
-
-
-def _taken(take):
-    return "taken" if take(LOCK) else "refused"
+    return in_child(lambda: "taken" if take(LOCK) else "refused")
 
 
 @case(
