@@ -132,16 +132,14 @@ def _suite(options, name, tree, module, path, labels=(), again=False):
     from checks import processes
 
     name += "-again" * again
-    arguments = (
-        ["--parallel=1"] if again else [f"--parallel={PROCESSES}", *options.rest]
-    )
+    rest = [] if again else options.rest
     log, lines = DIRECTORY / f"{name}.log", DIRECTORY / f"{name}.jsonl"
     lines.write_text("")
     say(f"Running {name}, into {os.path.relpath(log)} ...")
     with open(log, "wb") as output, _progress(lines):
         processes.run(
             [options.python, "runtests.py", f"--settings={module}", "--noinput"]
-            + [*arguments, *labels],
+            + [f"--parallel={1 if again else PROCESSES}", *rest, *labels],
             cwd=tree / "tests",
             env={
                 **os.environ,

@@ -57,10 +57,11 @@ def status():
     found = re.findall(r"(?<![\w.])\d+\.\d+(?:\.\d+)?(?![\w.])", process.stdout)
     newest = {releases.series(version): version for version in reversed(found)}
     oldest = min(map(releases.series, releases.RELEASES))
+    changed = {path for commit in commits() for path in commit.changed}
     wanted = {version for series, version in newest.items() if series >= oldest}
     for version in sorted(wanted.union(releases.RELEASES), key=releases.series):
         try:
-            with sources.unpacked(version) as tree:
+            with sources.unpacked(version, wanted=changed.__contains__) as tree:
                 apply(tree, version)
         except OverlayError as error:
             yield f"{version}: {error}", False

@@ -249,7 +249,9 @@ def test_wheel_and_sdist(repository, tmp_path):
             assert one.read(name) == two.read(name), name
         assert b"_pools_inherited" in one.read(POSTGRESQL)
         tops = {name.partition("/")[0] for name in one.namelist()}
-        assert tops == {"django", f"django-{NEWEST}+fork.4.dist-info"}
+        info = f"django-{NEWEST}+fork.4.dist-info"
+        assert tops == {"django", info}
+        assert f"\nVersion: {NEWEST}+fork.4\n" in one.read(f"{info}/METADATA").decode()
 
 
 @pytest.mark.slow
