@@ -1,10 +1,10 @@
 """The commands and the build, as their users run them, in a copy of all."""
 
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
+from subprocess import PIPE, STDOUT, run
 
 import pytest
 
@@ -14,24 +14,16 @@ from overlay.commits import commits, paths
 
 NEWEST = releases.usable()
 # What our release notes stand next to.
-NOTES = """
-This section describes changes that may be needed in third-party database
-backends.
-
-.. _deprecated-features-6.2:
-"""
+NOTES = """This section describes changes that may be needed in third-party database
+backends.\n\n.. _deprecated-features-6.2:\n"""
 POSTGRESQL = "django/db/backends/postgresql/base.py"
 
 
 def python(directory, *arguments, status=0):
     """Run Python, check its status, and return all that it prints."""
-    process = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=directory,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
+    command = [sys.executable, *map(str, arguments)]
+    process = run(
+        command, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True, timeout=300
     )
     assert process.returncode == status, process.stdout
     return process.stdout
@@ -44,6 +36,10 @@ def overlay(repository, *arguments, status=0):
 def wheel(source, directory, *arguments, status=0):
     command = ["-m", "pip", "wheel", "--no-deps", "--wheel-dir", directory, source]
     return python(ROOT, *command, *arguments, status=status)
+
+
+def replace(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
 
 
 def committed(directory, *arguments):
@@ -80,12 +76,11 @@ def checkout(made, tmp_path):
 @pytest.fixture
 def clone(made, tmp_path):
     """What a clone of Django's main branch is like."""
-    git(tmp_path, "clone", "--quiet", made, "clone")
+    ada = ["--config=user.name=Ada", "--config=user.email=ada@invalid"]
+    git(tmp_path, "clone", "--quiet", *ada, made, "clone")
     git(tmp_path / "clone", "reset", "--quiet", "--hard", ":/^Django")
-    git(tmp_path / "clone", "config", "user.name", "Ada")
-    git(tmp_path / "clone", "config", "user.email", "ada@invalid")
-    init = tmp_path / "clone/django/__init__.py"
-    init.write_text(init.read_text().replace("VERSION = (6, 1,", "VERSION = (6, 2,"))
+    version = tmp_path / "clone/django/__init__.py"
+    replace(version, "VERSION = (6, 1,", "VERSION = (6, 2,")
     (tmp_path / "clone/docs/releases/6.2.txt").write_text(NOTES)
     committed(tmp_path / "clone", "--message=Django 6.2")
     return tmp_path / "clone"
@@ -98,11 +93,9 @@ def test_checkout(repository, tmp_path, version):
     log = git(tmp_path / "made", "log", "--reverse", "--format=%s").splitlines()
     assert log == [f"Django {version}", *(commit.subject for commit in commits())]
     assert f"{len(commits())} commits" in said
-    source = (tmp_path / "made" / POSTGRESQL).read_text()
-    assert "_pools_inherited = False" in source
-    documented = "Forked processes" in git(
-        tmp_path / "made", "show", "HEAD:docs/ref/databases.txt"
-    )
+    assert "_pools_inherited = []" in (tmp_path / "made" / POSTGRESQL).read_text()
+    documentation = git(tmp_path / "made", "show", "HEAD:docs/ref/databases.txt")
+    documented = "Forked processes" in documentation
     assert documented == (version == releases.NEWEST)
     assert ("left out: docs/" in said) and ("docs/ref" in said) != documented
 
@@ -120,11 +113,9 @@ def test_git_apply(checkout):
     """A reviewer's own tools make the same of the patches."""
     made = git(checkout, "rev-parse", "HEAD").strip()
     git(checkout, "reset", "--quiet", "--hard", ":/^Django")
+    excluded = "docs/releases/*" if NEWEST == releases.NEWEST else "docs/*"
     for path in paths():
-        notes = "--exclude=docs/releases/*"
-        if releases.series(NEWEST) < releases.series(releases.NEWEST):
-            notes = "--exclude=docs/*"
-        git(checkout, "apply", notes, path)
+        git(checkout, "apply", f"--exclude={excluded}", path)
         git(checkout, "add", "--all")
     difference = ["diff", "--cached", "--diff-filter=d", "--stat", made, "--"]
     assert git(checkout, *difference, "django") == ""
@@ -132,25 +123,17 @@ def test_git_apply(checkout):
 
 @pytest.mark.slow
 def test_export(repository, checkout):
-    source = checkout / POSTGRESQL
-    source.write_text(
-        source.read_text().replace("# Nothing reaches", "# No byte reaches")
-    )
+    replace(checkout / POSTGRESQL, "# Nothing reaches", "# No byte reaches")
     refused = overlay(repository, "export", checkout, status=1)
     assert "no commit: git commit --fixup=COMMIT" in refused
-    (subject,) = [c.subject for c in commits() if "server-side" in c.subject]
-    committed(checkout, f"--fixup=:/{subject[:40]}")
-    git(
-        *(checkout, "-c", "sequence.editor=:"),
-        *("rebase", "--quiet", "--interactive", "--autosquash", ":/^Django"),
-        environ=NOBODY,
-    )
+    committed(checkout, "--fixup=:/Let server-side cursors")
+    rebase = ["-c", "sequence.editor=:", "rebase", "--quiet", "-i", "--autosquash"]
+    git(checkout, *rebase, ":/^Django", environ=NOBODY)
     git(checkout, "switch", "--quiet", "--detach", "HEAD^")
     rebasing = overlay(repository, "export", checkout, status=1)
     assert "is not on a branch" in rebasing
     git(checkout, "switch", "--quiet", "main")
-    (patch,) = [path for path in paths() if "server-side" in path.name]
-    patch = repository / patch.relative_to(ROOT)
+    (patch,) = (repository / "django").glob("*server-side*")
     before = patch.read_text()
     patch.write_text(before + "\n")
     lost = overlay(repository, "export", checkout, status=1)
@@ -161,12 +144,8 @@ def test_export(repository, checkout):
     changed = patch.read_text()
     assert changed == before.replace("# Nothing reaches", "# No byte reaches")
     patch.write_text(before)
-
-
-@pytest.mark.slow
-def test_export_of_a_hunk_for_one_release(repository, checkout):
-    path = checkout / "django/__init__.py"
-    path.write_text(path.read_text().replace("VERSION = (", "VERSION  = ("))
+    # A hunk for one release alone.
+    replace(checkout / "django/__init__.py", "VERSION = (", "VERSION  = (")
     committed(checkout, "--message=Refs #1 -- Changed the version.")
     assert "stands 0 times" in overlay(repository, "export", checkout, status=1)
     assert git(repository, "status", "--porcelain") == ""
@@ -191,25 +170,23 @@ def test_pull_request(repository, clone):
 
 def test_pull_request_refused(repository, clone):
     def state():
-        return git(clone, "status", "--branch"), git(clone, "branch", "--all")
+        commands = (["status", "--branch"], ["branch", "--all"], ["worktree", "list"])
+        return [git(clone, *command) for command in commands]
 
     def refused(because):
         before = state()
         said = overlay(repository, "pull-request", clone, status=1)
         assert because in said and said.count("error") == 1 and state() == before
-        assert git(clone, "worktree", "list").count("\n") == 1
 
     (clone / "untracked").write_text("")
     refused("is not clean")
     (clone / "untracked").unlink()
-    source = clone / POSTGRESQL
-    source.write_text(source.read_text().replace("import asyncio", "import asyncio "))
+    replace(clone / POSTGRESQL, "import asyncio", "import asyncio ")
     refused("is not clean")
     committed(clone, "--message=Conflict")
     refused("A hunk does not apply: what it replaces stands 0 times")
     shutil.rmtree(clone / "django")
-    said = overlay(repository, "pull-request", clone, status=1)
-    assert "is not a clone of django/django" in said
+    refused("is not a clone of django/django")
 
 
 @pytest.mark.parametrize(
@@ -248,9 +225,8 @@ def test_wheel_and_sdist(repository, tmp_path):
         for name in one.namelist():
             assert one.read(name) == two.read(name), name
         assert b"_pools_inherited" in one.read(POSTGRESQL)
-        tops = {name.partition("/")[0] for name in one.namelist()}
         info = f"django-{NEWEST}+fork.4.dist-info"
-        assert tops == {"django", info}
+        assert {name.partition("/")[0] for name in one.namelist()} == {"django", info}
         assert f"\nVersion: {NEWEST}+fork.4\n" in one.read(f"{info}/METADATA").decode()
 
 
@@ -258,8 +234,7 @@ def test_wheel_and_sdist(repository, tmp_path):
 @pytest.mark.parametrize("setting", ["django=4.2.1", "release=6.1.3"])
 def test_wheel_refused(repository, tmp_path, setting):
     said = wheel(repository, tmp_path, f"--config-settings={setting}", status=1)
-    assert said.count("overlay: error: ") == 1
-    assert not list(tmp_path.iterdir())
+    assert said.count("overlay: error: ") == 1 and not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
@@ -271,5 +246,4 @@ def test_damaged_download(tmp_path):
         f"(sources.CACHE / 'django-{NEWEST}.tar.gz').write_bytes(b'damaged')\n"
         f"print(sources.sdist('{NEWEST}').stat().st_size)"
     )
-    output = python(ROOT, "-c", script, tmp_path)
-    assert int(output.splitlines()[-1]) > 10_000_000
+    assert int(python(ROOT, "-c", script, tmp_path).splitlines()[-1]) > 10_000_000
