@@ -10,11 +10,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
-from checks import interrupts, requirements, settings
+from checks import interrupts, requirements, settings, trees
 from checks.comparison import LOST, MISSING, OUTCOMES, differences, settle, written
-from overlay import BUILD, OverlayError, environment, run, say
+from overlay import BUILD, OverlayError, environment, run, say, sources
 from overlay.releases import usable
 
 DIRECTORY = BUILD / "suite"
@@ -103,28 +102,16 @@ def _suites(options):
             [module],
             path,
         ),
-        contextlib.ExitStack() as trees,
+        # Without our tests, many of which hang there.
+        sources.unpacked(options.django, directory) as stock,
+        trees.tree(options.django) as fork,
     ):
         suites = []
-        for side in ("stock", "fork"):
-            tree = trees.enter_context(_tree(options.django, side, directory))
+        for side, tree in (("stock", stock), ("fork", fork)):
             parts = [options.django, options.database, options.driver]
             name = "-".join(filter(None, [*parts, options.pool and "pool", side]))
             suites.append(functools.partial(_suite, options, name, tree, module, path))
         yield suites
-
-
-@contextlib.contextmanager
-def _tree(version, side, directory):
-    from checks import trees
-    from overlay import checkout
-
-    if side == "fork":
-        with trees.tree(version) as tree:
-            yield tree
-    else:
-        # Without our tests, many of which hang there.
-        yield checkout.checkout(Path(directory, side), version, changes=[])
 
 
 def _suite(options, name, tree, module, path, labels=(), again=False):

@@ -8,21 +8,22 @@ import sys
 import tempfile
 from pathlib import Path
 
-from overlay import BUILD, ROOT, OverlayError, checkout, environment, say
-from overlay.commits import commits, paths
+from overlay import BUILD, ROOT, OverlayError, commits, environment, say, sources
 
 
 @contextlib.contextmanager
 def tree(version, stock=False):
     """
-    Yield the path of a checkout of Django `version`: with our commits as they
-    are in this repository now or, with `stock`, with their tests alone.
+    Yield the path of Django `version`: with our commits as they are in this
+    repository now or, with `stock`, with their tests alone.
     """
-    changes = [each.within("tests/") if stock else each for each in commits()]
     name = f"stock-{version}" if stock else version
 
     def make(path):
-        checkout.checkout(path, version, changes)
+        say(f"Unpacking Django {version} ...")
+        with sources.unpacked(version, path.parent) as tree:
+            commits.apply(tree, version, "tests/" if stock else "")
+            tree.replace(path)
 
     with _kept(BUILD / "tests" / name, make) as path:
         yield path
@@ -55,8 +56,8 @@ def wheel(version):
 
 def fingerprint():
     """Return a short digest of all that makes the patched Django."""
-    files = [*paths(), *(ROOT / "overlay").glob("*.py")]
-    files += [ROOT / path for commit in commits() for path in commit.added]
+    files = [*commits.paths(), *(ROOT / "overlay").glob("*.py")]
+    files += [ROOT / path for each in commits.commits() for path in each.added]
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(b"%b %b\n" % (bytes(file.relative_to(ROOT)), file.read_bytes()))

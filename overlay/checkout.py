@@ -52,16 +52,16 @@ def default_directory(version):
     return BUILD / f"django-{version}"
 
 
-def checkout(directory, version, changes=None):
+def checkout(directory, version):
     """
     Make the git repository `directory`: Django `version` as its first commit,
-    then `changes`, which are all Commits unless they are given. Return its
-    path. Raise OverlayError where it can't be made; nothing is left then.
+    then all Commits. Return its path. Raise OverlayError where it can't be
+    made; nothing is left then.
     """
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise OverlayError(f"{directory} is not empty: remove it, or name another one.")
-    changes = commits() if changes is None else changes
+    changes = commits()
     say(f"Checking out Django {version} with {len(changes)} commits on top ...")
     directory.parent.mkdir(parents=True, exist_ok=True)
     with sources.unpacked(version, directory.parent) as tree:

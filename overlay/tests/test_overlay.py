@@ -4,6 +4,7 @@ import shutil
 import sys
 import tarfile
 import zipfile
+from functools import partial
 from subprocess import PIPE, STDOUT, run
 
 import pytest
@@ -16,6 +17,7 @@ NEWEST = releases.usable()
 # What our release notes stand next to.
 NOTES = """This section describes changes that may be needed in third-party database
 backends.\n\n.. _deprecated-features-6.2:\n"""
+PARTS = ["django/__init__.py", "django/db", "django/dispatch", "docs"]
 POSTGRESQL = "django/db/backends/postgresql/base.py"
 
 
@@ -70,20 +72,45 @@ def made(repository):
 
 @pytest.fixture
 def checkout(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "checkout", symlinks=True)
+    git(tmp_path, "clone", "--quiet", "--shared", made, "checkout")
+    return tmp_path / "checkout"
 
 
 @pytest.fixture
 def clone(made, tmp_path):
-    """What a clone of Django's main branch is like."""
+    """What a clone of Django's main branch is like, where we change it."""
+    clone = tmp_path / "clone"
     ada = ["--config=user.name=Ada", "--config=user.email=ada@invalid"]
-    git(tmp_path, "clone", "--quiet", *ada, made, "clone")
-    git(tmp_path / "clone", "reset", "--quiet", "--hard", ":/^Django")
-    version = tmp_path / "clone/django/__init__.py"
-    replace(version, "VERSION = (6, 1,", "VERSION = (6, 2,")
-    (tmp_path / "clone/docs/releases/6.2.txt").write_text(NOTES)
-    committed(tmp_path / "clone", "--message=Django 6.2")
-    return tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--shared", "--no-checkout", *ada, made, clone)
+    git(clone, "reset", "--quiet", "--soft", ":/^Django")
+    git(clone, "checkout", "HEAD", "--", *PARTS, "tests/backends", "tests/transactions")
+    replace(clone / "django/__init__.py", "VERSION = (6, 1,", "VERSION = (6, 2,")
+    (clone / "docs/releases/6.2.txt").write_text(NOTES)
+    committed(clone, "--message=Django 6.2")
+    return clone
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist(repository, tmp_path):
+    """The sdist needs nothing of ours, and gives the same wheel."""
+    wheel(repository, tmp_path / "one")
+    hook = "import sys; from overlay import build; build.build_sdist(sys.argv[1])"
+    python(repository, "-c", hook, tmp_path)
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert "tests/backends/forking.py" in names and "overlay" not in names
+    wheel(sdist, tmp_path / "two")
+    (one,), (two,) = (list((tmp_path / name).iterdir()) for name in ("one", "two"))
+    assert one.name == two.name == f"django-{NEWEST}+fork.4-py3-none-any.whl"
+    with zipfile.ZipFile(one) as one, zipfile.ZipFile(two) as two:
+        assert one.namelist() == two.namelist()
+        for name in one.namelist():
+            assert one.read(name) == two.read(name), name
+        assert b"_pools_inherited" in one.read(POSTGRESQL)
+        info = f"django-{NEWEST}+fork.4.dist-info"
+        assert {name.partition("/")[0] for name in one.namelist()} == {"django", info}
+        assert f"\nVersion: {NEWEST}+fork.4\n" in one.read(f"{info}/METADATA").decode()
 
 
 @pytest.mark.slow
@@ -115,8 +142,7 @@ def test_git_apply(checkout):
     git(checkout, "reset", "--quiet", "--hard", ":/^Django")
     excluded = "docs/releases/*" if NEWEST == releases.NEWEST else "docs/*"
     for path in paths():
-        git(checkout, "apply", f"--exclude={excluded}", path)
-        git(checkout, "add", "--all")
+        git(checkout, "apply", "--index", f"--exclude={excluded}", path)
     difference = ["diff", "--cached", "--diff-filter=d", "--stat", made, "--"]
     assert git(checkout, *difference, "django") == ""
 
@@ -124,30 +150,28 @@ def test_git_apply(checkout):
 @pytest.mark.slow
 def test_export(repository, checkout):
     replace(checkout / POSTGRESQL, "# Nothing reaches", "# No byte reaches")
-    refused = overlay(repository, "export", checkout, status=1)
-    assert "no commit: git commit --fixup=COMMIT" in refused
+    export = partial(overlay, repository, "export", checkout)
+    assert "no commit: git commit --fixup=COMMIT" in export(status=1)
     committed(checkout, "--fixup=:/Let server-side cursors")
     rebase = ["-c", "sequence.editor=:", "rebase", "--quiet", "-i", "--autosquash"]
     git(checkout, *rebase, ":/^Django", environ=NOBODY)
     git(checkout, "switch", "--quiet", "--detach", "HEAD^")
-    rebasing = overlay(repository, "export", checkout, status=1)
-    assert "is not on a branch" in rebasing
+    assert "is not on a branch" in export(status=1)
     git(checkout, "switch", "--quiet", "main")
     (patch,) = (repository / "django").glob("*server-side*")
     before = patch.read_text()
     patch.write_text(before + "\n")
-    lost = overlay(repository, "export", checkout, status=1)
-    assert "would be replaced here has changes that are in no commit" in lost
+    assert "would be replaced here has changes that are in no" in export(status=1)
     assert patch.read_text() == before + "\n"
     patch.write_text(before)
-    assert overlay(repository, "export", checkout) == f"Wrote {patch}\n"
+    assert export() == f"Wrote {patch}\n"
     changed = patch.read_text()
     assert changed == before.replace("# Nothing reaches", "# No byte reaches")
     patch.write_text(before)
     # A hunk for one release alone.
     replace(checkout / "django/__init__.py", "VERSION = (", "VERSION  = (")
     committed(checkout, "--message=Refs #1 -- Changed the version.")
-    assert "stands 0 times" in overlay(repository, "export", checkout, status=1)
+    assert "stands 0 times" in export(status=1)
     assert git(repository, "status", "--porcelain") == ""
 
 
@@ -205,29 +229,6 @@ def test_one_line(repository, arguments, said):
     (line,) = [line for line in output.splitlines() if "error" in line]
     assert line.startswith("overlay: error: ") and said in line and len(line) < 500
     assert not (repository / "new").exists()
-
-
-@pytest.mark.slow
-def test_wheel_and_sdist(repository, tmp_path):
-    """The sdist needs nothing of ours, and gives the same wheel."""
-    wheel(repository, tmp_path / "one")
-    hook = "import sys; from overlay import build; build.build_sdist(sys.argv[1])"
-    python(repository, "-c", hook, tmp_path)
-    (sdist,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert "tests/backends/forking.py" in names and "overlay" not in names
-    wheel(sdist, tmp_path / "two")
-    (one,), (two,) = (list((tmp_path / name).iterdir()) for name in ("one", "two"))
-    assert one.name == two.name == f"django-{NEWEST}+fork.4-py3-none-any.whl"
-    with zipfile.ZipFile(one) as one, zipfile.ZipFile(two) as two:
-        assert one.namelist() == two.namelist()
-        for name in one.namelist():
-            assert one.read(name) == two.read(name), name
-        assert b"_pools_inherited" in one.read(POSTGRESQL)
-        info = f"django-{NEWEST}+fork.4.dist-info"
-        assert {name.partition("/")[0] for name in one.namelist()} == {"django", info}
-        assert f"\nVersion: {NEWEST}+fork.4\n" in one.read(f"{info}/METADATA").decode()
 
 
 @pytest.mark.slow

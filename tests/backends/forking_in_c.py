@@ -35,7 +35,10 @@ def run_in_c_fork(func, child_hook=False):
                 ctypes.pythonapi.PyOS_AfterFork_Child()
             else:
                 _imp.release_lock()
-            child_pipe.send(_outcome(func))
+            try:
+                child_pipe.send((func(), None))
+            except BaseException:
+                child_pipe.send((None, traceback.format_exc()))
         finally:
             os._exit(0)
     _imp.release_lock()
@@ -49,10 +52,3 @@ def run_in_c_fork(func, child_hook=False):
     if error:
         raise AssertionError(f"In the child process:\n{error}")
     return result
-
-
-def _outcome(func):
-    try:
-        return func(), None
-    except BaseException:
-        return None, traceback.format_exc()

@@ -19,23 +19,17 @@ class ForkTests(TransactionTestCase):
             cursor.execute("SELECT CONNECTION_ID()")
             return cursor.fetchone()[0]
 
-    def check_fork(self, child):
-        """The session that child() returns isn't the parent's."""
-        parent = self.session()
-        self.assertNotEqual(run_in_fork(child), parent)
-        self.assertEqual(self.session(), parent)
-
     def test_driver_connection_deallocated(self):
         # The driver's destructor logs off from the server.
-        connection.ensure_connection()
-        inherited = [connection.connection]
+        parent, inherited = self.session(), [connection.connection]
 
         def child():
             inherited.clear()
             gc.collect()
             return self.session()
 
-        self.check_fork(child)
+        self.assertNotEqual(run_in_fork(child), parent)
+        self.assertEqual(self.session(), parent)
 
     def test_unbuffered_cursor(self):
         connection.ensure_connection()
