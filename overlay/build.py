@@ -70,6 +70,10 @@ def _patched(version, prefix):
 
     with sources.unpacked(version, wanted=wanted) as tree:
         commits.apply(tree, version, prefix)
+        project = tree / "pyproject.toml"
+        summary = 'description = "Patched to survive fork() (ticket #36957). '
+        text = project.read_text("utf-8").replace('description = "', summary, 1)
+        project.write_text(text, "utf-8")
         with _at(tree):
             yield
 

@@ -125,9 +125,9 @@ def _make(directory, requirements):
         )
     if requirements:
         say(f"Installing {', '.join(requirements)} ...")
-        install = pip(
-            *(directory / EXECUTABLE, "install", "--no-user", "--quiet", *requirements)
-        )
+        # What is imported is compiled then.
+        options = ("--no-user", "--no-compile", "--quiet")
+        install = pip(directory / EXECUTABLE, "install", *options, *requirements)
         if install.returncode:
             reason = last_error(install.stdout)
             raise OverlayError(
