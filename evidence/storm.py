@@ -105,10 +105,7 @@ def outcome(storm, connections, django, version, server, driver):
         schema = f"storm_{uuid.uuid4().hex}"
         run = stack.enter_context(
             trial.prepared(
-                setup,
-                python,
-                djangos[django],
-                database,
+                *(setup, python, djangos[django], database),
                 time.monotonic() + START + storm.seconds + END,
                 DJANGO_SETTINGS_MODULE="app.storm_settings",
                 EVIDENCE_TABLE=f"{schema}.committed",
@@ -156,16 +153,12 @@ def _rows(run, *queries):
     OverlayError where they fail, or a lock of a session that is left holds
     them up.
     """
+    command = [run.python, "-m", "app.rows", *queries]
+    # A pool would have sessions of its own.
+    environ = run.environ | {"EVIDENCE_CONNECTIONS": trial.PERSISTENT}
+    options = {"cwd": run.directory, "capture_output": True, "text": True}
     try:
-        process = subprocess.run(
-            [run.python, "-m", "app.rows", *queries],
-            cwd=run.directory,
-            # A pool would have sessions of its own.
-            env=run.environ | {"EVIDENCE_CONNECTIONS": trial.PERSISTENT},
-            capture_output=True,
-            text=True,
-            timeout=ROWS,
-        )
+        process = subprocess.run(command, env=environ, timeout=ROWS, **options)
     except subprocess.TimeoutExpired:
         raise OverlayError(f"{queries[0]} did not end in {ROWS} s.") from None
     if process.returncode:
@@ -180,10 +173,8 @@ def counted(rows, lines):
     `lines` tell that they were committed are lost, and how many are there
     twice or without having been begun.
     """
-    begun, committed = (
-        {line[name] for line in lines if name in line}
-        for name in ("begun", "committed")
-    )
+    begun = {line["begun"] for line in lines if "begun" in line}
+    committed = {line["committed"] for line in lines if "committed" in line}
     return {
         "rows": len(rows),
         "lost": len(committed.difference(rows)),
@@ -226,10 +217,10 @@ def _told(run, process):
 def _left(run, sessions, before):
     """Return how many sessions the server has that weren't there `before`."""
     deadline = time.monotonic() + LEFT
-    while left := len(set(_rows(run, sessions)).difference(before)):
+    while left := set(_rows(run, sessions)).difference(before):
         if time.monotonic() > deadline:
             break
-    return left
+    return len(left)
 
 
 def report(storm, outcome):
