@@ -9,6 +9,7 @@ from subprocess import PIPE, STDOUT, run
 
 import pytest
 
+from checks import trees
 from overlay import ROOT, releases
 from overlay.checkout import NOBODY, git
 from overlay.commits import commits, paths
@@ -24,11 +25,10 @@ POSTGRESQL = "django/db/backends/postgresql/base.py"
 def python(directory, *arguments, status=0):
     """Run Python, check its status, and return all that it prints."""
     command = [sys.executable, *map(str, arguments)]
-    process = run(
-        command, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True, timeout=300
-    )
-    assert process.returncode == status, process.stdout
-    return process.stdout
+    options = {"cwd": directory, "text": True, "timeout": 300}
+    done = run(command, stdout=PIPE, stderr=STDOUT, **options)
+    assert done.returncode == status, done.stdout
+    return done.stdout
 
 
 def overlay(repository, *arguments, status=0):
@@ -93,16 +93,16 @@ def clone(made, tmp_path):
 @pytest.mark.slow
 def test_wheel_and_sdist(repository, tmp_path):
     """The sdist needs nothing of ours, and gives the same wheel."""
-    wheel(repository, tmp_path / "one")
     hook = "import sys; from overlay import build; build.build_sdist(sys.argv[1])"
     python(repository, "-c", hook, tmp_path)
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert "tests/backends/forking.py" in names and "overlay" not in names
-    wheel(sdist, tmp_path / "two")
-    (one,), (two,) = (list((tmp_path / name).iterdir()) for name in ("one", "two"))
-    assert one.name == two.name == f"django-{NEWEST}+fork.4-py3-none-any.whl"
+    wheel(sdist, tmp_path / "made")
+    (two,) = (tmp_path / "made").iterdir()
+    with trees.wheel(NEWEST) as one:
+        assert one.name == two.name == f"django-{NEWEST}+fork.4-py3-none-any.whl"
     with zipfile.ZipFile(one) as one, zipfile.ZipFile(two) as two:
         assert one.namelist() == two.namelist()
         for name in one.namelist():
