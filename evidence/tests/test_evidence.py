@@ -155,6 +155,12 @@ def test_storm_counts_rows():
     }
 
 
+def test_storm_whose_parent_ends():
+    lines = [{"forks": 3, "errors": {}}, {"begun": "a"}]
+    came = storm.came(lines, ended=-11)
+    assert came["errors"] == {"the parent ended with the status -11": 1}
+
+
 def test_each_recipe_has_its_case():
     text = (ROOT / "docs/recipes.md").read_text()
     recipes = [part for part in text.split("\n#")[1:] if "```python" in part]

@@ -4,6 +4,7 @@ import os
 import socket
 import unittest
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from backends.forking import forked, receive, run_in_fork
@@ -22,7 +23,7 @@ from backends.forking_scripts import (
     driver_connection,
 )
 
-from django.db import connection, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.db.backends.base import base
 from django.test import SimpleTestCase, TransactionTestCase, skipUnlessDBFeature
 
@@ -119,8 +120,10 @@ class WrapperForkTests(SimpleTestCase):
 
     def test_fork_unavailable(self):
         script = (
-            "import os\n"
+            "import os, sys\n"
             "del os.fork, os.register_at_fork\n"
+            # As on platforms without shared libraries.
+            "sys.modules['ctypes'] = None\n"
             "from django.dispatch import Signal\n"
             "from django.db.backends.base.base import BaseDatabaseWrapper\n"
             "print(BaseDatabaseWrapper.__name__)\n"
@@ -155,15 +158,16 @@ class DiscardTests(SimpleTestCase):
                 super().close()
                 self.role = None
 
-        wrapper, _ = socket_wrapper(self, Wrapper)
+        wrapper, inherited = socket_wrapper(self, Wrapper)
         wrapper.role = "alice"
 
         def child():
             wrapper.close_if_unusable_or_obsolete()
             wrapper.ensure_connection()
-            return wrapper.role
+            return wrapper.role, wrapper.connection is inherited
 
-        self.assertIsNone(self.fork(child))
+        self.assertEqual(self.fork(child), (None, False))
+        self.assertIs(wrapper.connection, inherited)
         self.assertEqual(wrapper.role, "alice")
 
     def test_fork_lock_held(self):
@@ -298,9 +302,19 @@ class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTest
         self.assertEqual(called, ["committed"])
 
     def test_thread_sharing(self):
-        def child():
-            connection.inc_thread_sharing()
+        wrapper = connections[DEFAULT_DB_ALIAS]
+        wrapper.inc_thread_sharing()
+        self.addCleanup(wrapper.dec_thread_sharing)
+
+        def thread():
+            connections[DEFAULT_DB_ALIAS] = wrapper
             return self.used()
 
-        with in_thread(connection._thread_sharing_lock):
-            self.assertIs(run_in_fork(child), False)
+        def child():
+            with ThreadPoolExecutor(1) as executor:
+                return executor.submit(thread).result(), self.used()
+
+        with in_thread(wrapper._thread_sharing_lock):
+            self.assertEqual(run_in_fork(child), (False, False))
+        with ThreadPoolExecutor(1) as executor:
+            self.assertIs(executor.submit(thread).result(), True)

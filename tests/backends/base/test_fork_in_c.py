@@ -18,13 +18,21 @@ from . import test_fork
 EARLY_HOOK_SCRIPT = f"""
 import os
 
-os.register_at_fork(after_in_child=lambda: connection.ensure_connection())
+opened = []
+
+
+def open_connection():
+    connection.ensure_connection()
+    opened.append(connection.connection)
+
+
+os.register_at_fork(after_in_child=open_connection)
 {CONNECT}
 connection.ensure_connection()
 inherited = connection.connection
 if (pid := os.fork()) == 0:
     end_in_time()
-    print(connection.connection in (None, inherited), flush=True)
+    print(connection.connection is opened[0], opened[0] is inherited, flush=True)
     os._exit(0)
 os.waitpid(pid, 0)
 print(connection.is_usable(), flush=True)
@@ -132,4 +140,4 @@ class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
 
     def test_hook_before_ours(self):
         settings = ScriptForkTestsMixin.script_settings(self)
-        self.assertEqual(run_script(EARLY_HOOK_SCRIPT, settings), "False\nTrue\n")
+        self.assertEqual(run_script(EARLY_HOOK_SCRIPT, settings), "True False\nTrue\n")

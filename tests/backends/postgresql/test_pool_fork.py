@@ -124,18 +124,23 @@ class PoolForkTests(PoolTestCase):
         class DatabaseWrapper(self.wrapper_class):
             @property
             def pool(self):
-                # Django's own property isn't used where there is a pool.
-                return self._connection_pools.get(self.alias) or super().pool
+                if self.alias not in self._connection_pools:
+                    # Django's own property isn't used.
+                    self._connection_pools[self.alias] = ConnectionPool(
+                        kwargs={**self.get_connection_params(), "autocommit": True},
+                        configure=self._configure_connection,
+                        min_size=1,
+                        open=True,
+                    )
+                return self._connection_pools[self.alias]
 
         def child():
-            # It has a pool before the inherited ones are removed.
-            pools = connection._connection_pools
-            pools["another fork"] = pool = ConnectionPool(
-                min_size=0, max_size=1, open=True
-            )
+            # It makes a pool before the inherited ones are removed.
+            pool = other.pool
             self.session()
-            return pools.get("another fork") is pool
+            return other.pool is pool
 
         connections[DEFAULT_DB_ALIAS] = self.new_connection(DatabaseWrapper)
+        other = self.new_connection(DatabaseWrapper, "another fork")
         self.check_fork()
         self.assertIs(run_in_fork(child), True)
