@@ -121,7 +121,7 @@ def test_checkout(repository, tmp_path, version):
     log = git(tmp_path / "made", "log", "--reverse", "--format=%s").splitlines()
     assert log == [f"Django {version}", *(commit.subject for commit in commits())]
     assert f"{len(commits())} commits" in said
-    assert "_pools_inherited = []" in (tmp_path / "made" / POSTGRESQL).read_text()
+    assert "_pools_inherited = {}" in (tmp_path / "made" / POSTGRESQL).read_text()
     documentation = git(tmp_path / "made", "show", "HEAD:docs/ref/databases.txt")
     documented = "Forked processes" in documentation
     assert documented == (version == releases.NEWEST)

@@ -76,15 +76,18 @@ class PoolForkTests(ScriptForkTestsMixin, PoolTestCase):
 
         def child():
             wrapper = connection.copy()
+            # The wrappers share one dictionary of pools.
+            dictionaries = len(postgresql._pools_inherited)
             with ThreadPoolExecutor(1) as executor:
                 # As another thread does, which may then make a new pool.
                 with base._fork_lock():
                     removed = executor.submit(lambda: wrapper.pool)
                     with self.assertRaises(TimeoutError):
                         removed.result(timeout=0.1)
-                return removed.result() is inherited_pool, postgresql._pools_inherited
+                same_pool = removed.result() is inherited_pool
+            return dictionaries, same_pool, len(postgresql._pools_inherited)
 
-        self.assertEqual(run_in_fork(child), (False, []))
+        self.assertEqual(run_in_fork(child), (1, False, 0))
 
     def check_close(self, close):
         def child():
