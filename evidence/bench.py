@@ -134,16 +134,17 @@ def _calls(made, quick):
 
 def _instructions(made, tree, call):
     """Return the instructions of one `call` with the Django in `tree`."""
-    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no"]
+    valgrind.append("--cachegrind-out-file=/dev/null")
     command = made, tree, call.connections, "app.calls", call.function
     # First, have what is imported compiled.
     _run(*command, 1)
     few, many = (
         # A line for each process, of which one calls.
         max(
-            int(line.rpartition(" ")[2])
+            int(line.rpartition(" ")[2].replace(",", ""))
             for line in _run(*command, times, before=valgrind)[1].splitlines()
-            if "Collected" in line
+            if "refs:" in line
         )
         for times in (call.few, call.many)
     )

@@ -67,11 +67,11 @@ def configured(engine="django.db.backends.postgresql", opened=True, **options):
             wrapper().pool.open(wait=True)
 
 
-def asked(first=lambda: None, known=lambda: ""):
+def asked(first=lambda: None, known=lambda: "", fork=os.fork):
     """
-    Return in words whose session a child has after it called `first()`, what
-    `known()` returns there, and what its parent, which is in a transaction,
-    has lost.
+    Return in words whose session a child of `fork()` has after it called
+    `first()`, what `known()` returns there, and what its parent, which is in a
+    transaction, has lost.
     """
 
     def child():
@@ -82,7 +82,7 @@ def asked(first=lambda: None, known=lambda: ""):
     parents = values(SESSIONS)
     values("BEGIN")
     transaction = values(TRANSACTION)
-    found = in_child(child)
+    found = in_child(child, fork)
     if outcome(session) != parent:
         return f"{found}; {PARENTS} is lost"
     if values(TRANSACTION) != transaction:
@@ -90,22 +90,25 @@ def asked(first=lambda: None, known=lambda: ""):
     return found
 
 
-def in_child(function):
+def in_child(function, fork=os.fork):
     """
-    Return what `function()` returns in a process that is forked for it, or the
-    exception that it raises there, or that it hangs.
+    Return what `function()` returns in a process that `fork()` made for it, or
+    the exception that it raises there, or that it hangs.
     """
     reader, writer = os.pipe()
-    if (pid := os.fork()) == 0:
+    if (pid := fork()) == 0:
         try:
             signal.alarm(LIMIT)
             os.write(writer, outcome(function).encode())
         finally:
             os._exit(0)
+    # So that its end is noticed, if it ends without a word.
+    os.close(writer)
     try:
         ready, _, _ = select.select([reader], [], [], PATIENCE)
         return os.read(reader, 1000).decode() if ready else "hangs"
     finally:
+        os.close(reader)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 

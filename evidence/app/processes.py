@@ -5,6 +5,7 @@ What processes do that were started after a query:
 """
 
 import asyncio
+import ctypes
 import os
 import subprocess
 import sys
@@ -64,6 +65,13 @@ def closed_before():
 
     os.register_at_fork(before=connections.close_all)
     return asked()
+
+
+@case("ask where C code forked, as uWSGI's does, without a hook", PARENTS, OWN)
+def forked_in_c():
+    """Ask in a process that Python wasn't told of."""
+    configured()
+    return asked(fork=ctypes.PyDLL(None).fork)
 
 
 @case(
@@ -139,7 +147,6 @@ def session_state():
     "ask through the asynchronous ORM, which its parent has used",
     "hangs",
     "hangs",
-    BOTH,
 )
 def asynchronous():
     """Ask through the asynchronous ORM, as the parent did."""
