@@ -1,7 +1,7 @@
 import json
 import time
 
-from backends.forking import forked, receive
+from backends.forking import forked
 from backends.forking_helpers import run_script
 from backends.models import Square
 
@@ -97,7 +97,7 @@ class ScriptForkTestsMixin:
 
         Square.objects.create(root=1, square=1)
         with forked(parent) as (process, pipe):
-            self.assertEqual(receive(pipe), "locked")
+            self.assertEqual(pipe.recv(), "locked")
             self.assertIsNone(lock())
             process.kill()
             deadline = time.monotonic() + 1
@@ -106,7 +106,7 @@ class ScriptForkTestsMixin:
             self.assertEqual(lock().square, 1)
             # Its child lives on.
             pipe.send("end")
-            self.assertEqual(receive(pipe), "alive")
+            self.assertEqual(pipe.recv(), "alive")
 
     def test_no_output(self):
         output = run_script(EXITING_SCRIPT, self.script_settings())

@@ -7,7 +7,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-from backends.forking import forked, receive, run_in_fork
+from backends.forking import forked, run_in_fork
 from backends.forking_helpers import (
     DriverConnection,
     SocketWrapper,
@@ -215,7 +215,7 @@ class ConnectionForkTests(ConnectionMixin, ScriptForkTestsMixin, TransactionTest
 
         parent = self.session()
         with forked(child) as (_, pipe):
-            socket, of_grandchild, later = receive(pipe)
+            socket, of_grandchild, later = pipe.recv()
             of_sibling = run_in_fork(self.session)
         self.assertEqual(socket, later)
         self.assertEqual(len({parent, socket, of_grandchild}), 3)

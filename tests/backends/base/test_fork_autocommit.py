@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from backends.forking import run_in_fork
-from backends.forking_in_c import close_pools, run_in_c_fork
 from backends.forking_scripts import ConnectionMixin
+from backends.forking_unnoticed import run_in_unnoticed_fork
 
 from django.db import (
     DEFAULT_DB_ALIAS,
@@ -60,10 +60,8 @@ class AutocommitForkTests(ConnectionMixin, TransactionTestCase):
         self.assertEqual(self.check_autocommit_off(self.rolled_back), (False, []))
         self.assertEqual(self.roots(), [])
 
-    def test_autocommit_off_fork_in_c(self):
-        close_pools()
-        self.reconnect(CONN_MAX_AGE=None)
-        rolled_back = self.check_autocommit_off(self.rolled_back, run_in_c_fork)
+    def test_autocommit_off_unnoticed(self):
+        rolled_back = self.check_autocommit_off(self.rolled_back, run_in_unnoticed_fork)
         self.assertEqual(rolled_back, (False, []))
         self.assertEqual(self.roots(), [])
 

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-from backends.forking import TIMEOUT, forked, receive, run_in_fork
+from backends.forking import TIMEOUT, forked, run_in_fork
 from backends.forking_helpers import in_thread
-from backends.forking_in_c import run_in_c_fork
+from backends.forking_unnoticed import run_in_unnoticed_fork
 
 from django.db import (
     OperationalError,
@@ -58,7 +58,7 @@ class MemoryForkTests(TransactionTestCase):
         # Each process has its own copy.
         with in_thread(connection._thread_sharing_lock):
             self.assertEqual(run_in_fork(child), 2)
-        self.assertEqual(run_in_c_fork(child), 2)
+        self.assertEqual(run_in_unnoticed_fork(child), 2)
         self.assertEqual(Square.objects.count(), 1)
 
     def test_names(self):
@@ -143,12 +143,12 @@ class FileForkTestsMixin:
         self.assertIs(run_in_fork(self.used), False)
         self.check_intact(1)
 
-    def test_fork_in_c(self):
+    def test_unnoticed_fork(self):
         def child():
             close_old_connections()
             return self.used()
 
-        self.assertIs(run_in_c_fork(child), False)
+        self.assertIs(run_in_unnoticed_fork(child), False)
         self.check_intact(1)
 
     def test_parent_closes_first(self):
@@ -161,10 +161,10 @@ class FileForkTestsMixin:
             pipe.send("committed")
 
         with forked(child) as (_, pipe):
-            self.assertIs(receive(pipe), False)
+            self.assertIs(pipe.recv(), False)
             self.wrapper.close()
             pipe.send("closed")
-            self.assertEqual(receive(pipe), "committed")
+            self.assertEqual(pipe.recv(), "committed")
         with sqlite3.connect(self.name) as connection:
             count = connection.execute("SELECT count(*) FROM number").fetchone()
         connection.close()
@@ -216,11 +216,11 @@ class FileForkTestsMixin:
         cursor.execute("SELECT * FROM number")
         self.assertEqual(cursor.fetchone(), (1,))
         with forked(child) as (_, pipe):
-            self.assertIs(receive(pipe), False)
+            self.assertIs(pipe.recv(), False)
             self.assertEqual(cursor.fetchall(), [(1,)])
             cursor.close()
             pipe.send("read")
-            self.assertEqual(receive(pipe), "committed")
+            self.assertEqual(pipe.recv(), "committed")
         self.check_intact(3)
 
     def test_allocating_in_another_thread(self):
@@ -356,7 +356,7 @@ class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
             self.wrapper.close()
             for process, pipe in children:
                 pipe.send("insert")
-                self.assertIs(receive(pipe), False)
+                self.assertIs(pipe.recv(), False)
                 process.join(TIMEOUT)
         self.assertEqual(self.rows_of_file(), 10)
 
@@ -370,7 +370,7 @@ class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
             self.wrapper.close()
             subprocess.run([sys.executable, "-c", KILLED_SCRIPT, self.name])
             pipe.send("killed")
-            self.assertEqual(receive(pipe), (3, False))
+            self.assertEqual(pipe.recv(), (3, False))
         self.assertEqual(self.rows_of_file(), 3)
 
     def test_exclusive(self):
@@ -395,7 +395,7 @@ class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
                 cursor.execute("PRAGMA wal_checkpoint")
             self.insert()
             pipe.send("inserted")
-            self.assertEqual(receive(pipe), "locked")
+            self.assertEqual(pipe.recv(), "locked")
         self.check_intact(1201)
 
     @contextlib.contextmanager

@@ -3,9 +3,10 @@ import unittest
 import weakref
 from unittest import mock
 
+from backends.forking import run_in_fork
 from backends.forking_helpers import UnknownWrapper, run_script
-from backends.forking_in_c import close_pools, run_in_c_fork
 from backends.forking_scripts import CONNECT, ConnectionMixin, ScriptForkTestsMixin
+from backends.forking_unnoticed import run_in_unnoticed_fork
 
 from django.db import connection, connections, transaction
 from django.db.backends.base import base
@@ -41,13 +42,10 @@ os._exit(0)
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
-class ForkInCDiscardTests(test_fork.DiscardTests):
+class UnnoticedForkDiscardTests(test_fork.DiscardTests):
     """The same without an at-fork hook."""
 
-    fork = staticmethod(run_in_c_fork)
-
-    def setUp(self):
-        close_pools()
+    fork = staticmethod(run_in_unnoticed_fork)
 
     def test_reused_process_id(self):
         """Another process with this id noticed a fork before this one."""
@@ -66,21 +64,22 @@ class ForkInCDiscardTests(test_fork.DiscardTests):
 
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 @skipUnlessDBFeature("test_db_allows_multiple_connections", "supports_transactions")
-class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
-    def setUp(self):
-        super().setUp()
-        close_pools()
-        self.reconnect(CONN_MAX_AGE=None)
-
-    def test_fork_in_c(self):
-        self.assertIs(run_in_c_fork(self.used), False)
+class ConnectionUnnoticedForkTests(ConnectionMixin, TransactionTestCase):
+    def test_query(self):
+        self.assertIs(run_in_unnoticed_fork(self.used), False)
         self.assertIs(self.used(), True)
+
+    def test_same_process_id(self):
+        # As in a nested namespace of process ids, but noticed by the hook.
+        pid = os.getpid()
+        with mock.patch.object(base, "_getpid", lambda: pid, create=True):
+            self.assertIs(run_in_fork(self.used), False)
 
     def test_process_id_replaced(self):
         with mock.patch("os.getpid", return_value=-1):
             self.assertIs(self.used(), True)
 
-    def test_fork_in_c_close(self):
+    def test_close(self):
         def child():
             # Also what a hook does that was registered before Django's.
             connection.close()
@@ -89,16 +88,12 @@ class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
 
         with transaction.atomic():
             Square.objects.create(root=1, square=1)
-            self.assertIs(run_in_c_fork(child), True)
+            self.assertIs(run_in_unnoticed_fork(child), True)
             self.assertIs(self.used(), True)
         connection.close()
         self.assertEqual(self.roots(), [1])
 
-    def test_fork_in_c_with_child_hook(self):
-        self.assertIs(run_in_c_fork(self.used, child_hook=True), False)
-        self.assertIs(self.used(), True)
-
-    def test_fork_in_c_atomic_left(self):
+    def test_atomic_left(self):
         block = transaction.atomic()
 
         def child():
@@ -107,25 +102,25 @@ class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
 
         with block:
             Square.objects.create(root=1, square=1)
-            self.assertEqual(run_in_c_fork(child), (False, []))
+            self.assertEqual(run_in_unnoticed_fork(child), (False, []))
             self.assertIs(self.used(), True)
         connection.close()
         self.assertEqual(self.roots(), [1])
 
-    def test_fork_in_c_rollback(self):
+    def test_rollback(self):
         for func in (transaction.rollback, transaction.commit):
             with self.subTest(func=func):
                 transaction.set_autocommit(False)
                 try:
                     Square.objects.create(root=1, square=1)
-                    run_in_c_fork(func)
+                    run_in_unnoticed_fork(func)
                     self.assertEqual(self.roots(), [1])
                 finally:
                     transaction.rollback()
                     transaction.set_autocommit(True)
                 self.assertEqual(self.roots(), [])
 
-    def test_fork_in_c_health_check(self):
+    def test_health_check(self):
         self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
         connection.health_check_done = False
 
@@ -135,7 +130,7 @@ class ConnectionForkInCTests(ConnectionMixin, TransactionTestCase):
 
         checked = []
         connection.is_usable = is_usable
-        result = run_in_c_fork(lambda: (self.used(), checked))
+        result = run_in_unnoticed_fork(lambda: (self.used(), checked))
         self.assertEqual(result, (False, [False]))
 
     def test_hook_before_ours(self):
