@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import hashlib
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def wheel(version):
         say(f"Building the patched Django {version} with pip ...")
         with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as beside:
             build = environment.pip(
-                sys.executable,
+                environment.with_pip(),
                 *("wheel", "--quiet", "--no-deps", "--wheel-dir", f"{beside}/made"),
                 # Its short form, -C, is younger than Debian's pip.
                 *("--config-settings", f"django={version}", str(ROOT)),

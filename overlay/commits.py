@@ -32,17 +32,6 @@ class Commit(NamedTuple):
     def subject(self):
         return self.message.partition("\n")[0]
 
-    def within(self, prefix):
-        """Return the part of it in the paths that begin with `prefix`."""
-        return self._replace(
-            added=[path for path in self.added if path.startswith(prefix)],
-            changed={
-                path: hunks
-                for path, hunks in self.changed.items()
-                if path.startswith(prefix)
-            },
-        )
-
 
 def paths():
     """Return the paths of the patches."""
@@ -81,18 +70,24 @@ def parse(text):
     )
 
 
-def made(commit, tree, version):
+def made(commit, tree, version, prefix=""):
     """
     Return what `commit` makes of the files in the directory `tree`, of Django
-    `version`: texts by path. Raise OverlayError where a hunk doesn't apply.
+    `version`, whose paths begin with `prefix`: texts by path. Raise
+    OverlayError where a hunk doesn't apply.
 
     Documentation is for the newest series and for later ones, and release
     notes are for the series that has them.
     """
-    texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in commit.added}
+    texts = {
+        path: (ROOT / path).read_text(encoding="utf-8")
+        for path in commit.added
+        if path.startswith(prefix)
+    }
     newest = releases.series(version) >= releases.series(releases.NEWEST)
     for path, hunks in commit.changed.items():
-        if not path.startswith("docs/") or (newest and (tree / path).exists()):
+        left_out = path.startswith("docs/") and not (newest and (tree / path).exists())
+        if path.startswith(prefix) and not left_out:
             text = (tree / path).read_text(encoding="utf-8")
             texts[path] = _patched(text, hunks, f"Django {version}'s {path}")
     return texts
@@ -122,7 +117,7 @@ def apply(tree, version, prefix=""):
     with `prefix`, into its `tree`.
     """
     for commit in commits():
-        write(tree, made(commit.within(prefix), tree, version))
+        write(tree, made(commit, tree, version, prefix))
 
 
 def _side(hunk, signs):

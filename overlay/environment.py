@@ -6,6 +6,7 @@ is installed.
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -70,10 +71,15 @@ def bootstrap(name, requirements):
     os.execv(executable, [str(executable), *sys.orig_argv[1:]])
 
 
+@functools.cache
 def with_pip():
-    """Return a Python that has pip, which that of uv can come without."""
-    if pip(sys.executable, "--version").returncode == 0:
-        return sys.executable
+    """
+    Return a Python that has pip: the running one, the one that made its
+    environment, as ours have none, or one of an environment, as uv's has none.
+    """
+    for executable in (sys.executable, sys._base_executable):
+        if pip(executable, "--version").returncode == 0:
+            return executable
     return python("pip", [])
 
 
@@ -114,7 +120,9 @@ def _make(directory, requirements):
         # First what says that it is complete, if this is interrupted.
         (directory / "complete.json").unlink(missing_ok=True)
         shutil.rmtree(directory)
-    venv = _run([sys.executable, "-I", "-m", "venv", directory])
+    # To install pip takes longer than all the rest of it.
+    without = [] if directory.name.startswith("pip-") else ["--without-pip"]
+    venv = _run([sys.executable, "-I", "-m", "venv", *without, directory])
     if venv.returncode:
         free = shutil.disk_usage(directory.parent).free
         advice = f" {free >> 20} MiB are free there."
@@ -126,8 +134,9 @@ def _make(directory, requirements):
     if requirements:
         say(f"Installing {', '.join(requirements)} ...")
         # What is imported is compiled then.
-        options = ("--no-user", "--no-compile", "--quiet")
-        install = pip(directory / EXECUTABLE, "install", *options, *requirements)
+        options = ("install", "--no-user", "--no-compile", "--quiet")
+        into = ("--python", directory / EXECUTABLE)
+        install = pip(with_pip(), *into, *options, *requirements)
         if install.returncode:
             reason = last_error(install.stdout)
             raise OverlayError(

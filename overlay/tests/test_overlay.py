@@ -10,7 +10,7 @@ from subprocess import PIPE, STDOUT, run
 import pytest
 
 from checks import trees
-from overlay import ROOT, releases
+from overlay import ROOT, environment, releases
 from overlay.checkout import NOBODY, git
 from overlay.commits import commits, paths
 
@@ -22,11 +22,10 @@ PARTS = ["django/__init__.py", "django/db", "django/dispatch", "docs"]
 POSTGRESQL = "django/db/backends/postgresql/base.py"
 
 
-def python(directory, *arguments, status=0):
+def python(directory, *arguments, status=0, executable=sys.executable):
     """Run Python, check its status, and return all that it prints."""
-    command = [sys.executable, *map(str, arguments)]
-    options = {"cwd": directory, "text": True, "timeout": 300}
-    done = run(command, stdout=PIPE, stderr=STDOUT, **options)
+    argv = [executable, *map(str, arguments)]
+    done = run(argv, cwd=directory, stdout=PIPE, stderr=STDOUT, text=True, timeout=300)
     assert done.returncode == status, done.stdout
     return done.stdout
 
@@ -37,7 +36,8 @@ def overlay(repository, *arguments, status=0):
 
 def wheel(source, directory, *arguments, status=0):
     command = ["-m", "pip", "wheel", "--no-deps", "--wheel-dir", directory, source]
-    return python(ROOT, *command, *arguments, status=status)
+    pip = environment.with_pip()
+    return python(ROOT, *command, *arguments, status=status, executable=pip)
 
 
 def replace(path, old, new):
@@ -162,8 +162,7 @@ def test_export(repository, checkout):
     (patch,) = (repository / "django").glob("*server-side*")
     before = patch.read_text()
     patch.write_text(before + "\n")
-    lost = export(status=1)
-    assert "would be replaced here has changes that are in no commit" in lost
+    assert "replaced here has changes that are in no commit" in export(status=1)
     assert patch.read_text() == before + "\n"
     patch.write_text(before)
     assert export() == f"Wrote {patch}\n"
