@@ -3,6 +3,7 @@ import gc
 import os
 import socket
 import unittest
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
@@ -144,9 +145,12 @@ class DiscardTests(SimpleTestCase):
             wrapper.close_if_unusable_or_obsolete()
             with self.assertRaises(BrokenPipeError):
                 os.write(inherited.fileno(), b"child")
-            return wrapper.connection, os.read(inherited.fileno(), 1)
+            unclosed = [str(warning.message) for warning in caught]
+            return wrapper.connection, os.read(inherited.fileno(), 1), unclosed
 
-        self.assertEqual(self.fork(child), (None, b""))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ResourceWarning)
+            self.assertEqual(self.fork(child), (None, b"", []))
         self.assertIs(wrapper.connection, inherited)
         inherited.socket.send(b"parent")
         # Nothing of what the child wrote.

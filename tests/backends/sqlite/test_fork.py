@@ -173,13 +173,9 @@ class FileForkTestsMixin:
     def test_idle_connections_closed_first(self):
         from django.db.backends.sqlite3 import base
 
-        class Idle:
-            def execute(self, sql):
-                return mock.Mock(fetchone=lambda: ("delete",))
-
-            def close(self):
-                closing.set()
-                leave.wait(TIMEOUT)
+        def close(connection, name):
+            closing.set()
+            leave.wait(TIMEOUT)
 
         def connect():
             wrapper = self.wrapper.copy()
@@ -188,7 +184,8 @@ class FileForkTestsMixin:
 
         closing, leave = threading.Event(), threading.Event()
         with (
-            mock.patch.object(base, "_inherited_idle", [(Idle(), self.name)]),
+            mock.patch.object(base, "_inherited_idle", [(None, self.name)]),
+            mock.patch.object(base, "_close_inherited", close),
             ThreadPoolExecutor(2) as executor,
         ):
             try:
@@ -408,11 +405,23 @@ class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
             wrapper.close()
 
     def test_connected_in_another_thread(self):
+        other = f"{self.name}-other"
+
+        def used_without_other():
+            os.unlink(other)
+            return self.used()
+
+        def refused_by_uri():
+            self.wrapper.settings_dict["NAME"] = f"file:{self.name}"
+            return self.refused()
+
         for name, child, result in (
             (self.name, self.refused, True),
+            (self.name, refused_by_uri, True),
             (f"file:{self.name}", self.refused, True),
-            (f"{self.name}-other", self.used, False),
+            (other, self.used, False),
+            (other, used_without_other, False),
         ):
             with self.subTest(name=name), in_thread(self.connected(name)):
                 self.assertIs(run_in_fork(child), result)
-        self.check_intact(1)
+        self.check_intact(2)
