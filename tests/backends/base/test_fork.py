@@ -58,6 +58,8 @@ class WrapperForkTests(SimpleTestCase):
         self.addCleanup(child_socket.close)
         # As after "MySQL server has gone away".
         os.dup2(child_socket.fileno(), inherited.fileno())
+        # As where a pool gives it again.
+        base._remember_socket(inherited)
 
         def child():
             os.write(inherited.fileno(), b"result")
@@ -145,6 +147,7 @@ class DiscardTests(SimpleTestCase):
             wrapper.close_if_unusable_or_obsolete()
             with self.assertRaises(BrokenPipeError):
                 os.write(inherited.fileno(), b"child")
+            self.assertIs(os.get_inheritable(inherited.fileno()), False)
             unclosed = [str(warning.message) for warning in caught]
             return wrapper.connection, os.read(inherited.fileno(), 1), unclosed
 
@@ -159,6 +162,7 @@ class DiscardTests(SimpleTestCase):
     def test_state_of_subclass(self):
         class Wrapper(SocketWrapper):
             def close(self):
+                self.ensure_connection()
                 super().close()
                 self.role = None
 
