@@ -37,7 +37,7 @@ class Call(NamedTuple):
 
 
 CALLS = {
-    "connection.pool": Call("pool", trial.POOL, 1000, 51000),
+    "connection.pool": Call("pool", trial.POOL, 1000, 51000, 1.02),
     "connection.cursor()": Call("cursor", trial.PERSISTENT, 100, 600),
     # It remembers the connection's socket.
     "connection.connect(), from a pool": Call("connect", trial.POOL, 50, 550, 1.04),
