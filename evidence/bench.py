@@ -53,7 +53,7 @@ NUMBERS = (1, 100)
 # Page faults more than on official Django, at most: of a fork, and of each
 # connection but the first; and by how much the layout of memory moves those of
 # a process.
-FAULTS, EACH, LAYOUT = 30, 6, 12
+FAULTS, EACH, LAYOUT = 30, 6, 20
 
 # Forks are measured in so many copies of Django, and the median is taken.
 ROUNDS = 3
