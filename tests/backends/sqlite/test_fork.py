@@ -310,6 +310,23 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "delete"
     journal = "journal"
 
+    def test_exclusive(self):
+        """A child has no lock that its parent had, and gets its own."""
+
+        def child(pipe):
+            pipe.recv()
+            pipe.send(self.used())
+
+        with self.wrapper.cursor() as cursor:
+            cursor.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self.count()
+        self.wrapper.settings_dict["OPTIONS"] = {"timeout": 0.1}
+        with forked(child) as (_, pipe):
+            self.wrapper.close()
+            pipe.send("closed")
+            self.assertIs(pipe.recv(), False)
+        self.assertEqual(self.count(), 1)
+
     def test_log_that_cannot_be_kept(self):
         """Before Python 3.12, to close a connection may remove the log."""
         with self.wrapper.cursor() as cursor:
