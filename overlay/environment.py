@@ -121,7 +121,7 @@ def _make(directory, requirements):
         (directory / "complete.json").unlink(missing_ok=True)
         shutil.rmtree(directory)
     # To install pip takes longer than all the rest of it.
-    without = [] if directory.name.startswith("pip-") else ["--without-pip"]
+    without = ["--without-pip"] if requirements else []
     venv = _run([sys.executable, "-I", "-m", "venv", *without, directory])
     if venv.returncode:
         free = shutil.disk_usage(directory.parent).free
