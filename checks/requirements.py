@@ -6,10 +6,10 @@ PSYCOPG = ["psycopg[binary]==3.3.9", "psycopg-pool==3.3.3"]
 # mysqlclient, where it finds them, and psycopg its fastest implementation.
 DRIVERS = {
     "psycopg": PSYCOPG,
-    "psycopg-c": ["psycopg[c]==3.3.8", "psycopg-pool==3.3.3"],
+    "psycopg-c": ["psycopg[c]==3.3.9", "psycopg-pool==3.3.3"],
     "psycopg-python": ["psycopg==3.3.9", "psycopg-pool==3.3.3"],
     "psycopg2": ["psycopg2-binary==2.9.13"],
-    "mysqlclient": ["mysqlclient==2.3.1"],
+    "mysqlclient": ["mysqlclient==2.3.2"],
     "pymysql": ["PyMySQL==1.2.4"],
     # The oldest that Django 6.1 takes, and, of pools, that its tests do. Their
     # wheels are for Python 3.12 at most.
@@ -39,7 +39,7 @@ DJANGO_TESTS = [
     "docutils==0.23",
     JINJA,
     "Pillow==13.0.0",
-    "PyYAML==6.0.3",
+    "PyYAML==6.0.4",
     "tblib==3.2.2",
     "tzdata==2026.6",
 ]
