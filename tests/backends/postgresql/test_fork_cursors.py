@@ -60,8 +60,6 @@ class ServerSideCursorForkTests(ConnectionMixin, TransactionTestCase):
             with connection.chunked_cursor() as cursor:
                 cursor.execute("SELECT 1")
             raw = connection.connection
-            # Another one had this id in an ancestor.
-            base._disconnected.add(id(raw))
             # As a daemon does with all that it has.
             os.close(raw.fileno())
             # Nothing else takes the descriptor.
