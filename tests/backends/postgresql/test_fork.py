@@ -72,22 +72,23 @@ class PoolForkTests(ScriptForkTestsMixin, PoolTestCase):
     def test_inherited_pools_removed_once(self):
         from django.db.backends.postgresql import base as postgresql
 
-        inherited_pool = connection.pool
-
         def child():
             wrapper = connection.copy()
-            # The wrappers share one dictionary of pools.
-            dictionaries = len(postgresql._pools_inherited)
+            # Once, although several wrappers use them.
+            pools = len(postgresql._pools_inherited)
             with ThreadPoolExecutor(1) as executor:
-                # As another thread does, which may then make a new pool.
+                # Another thread removes them and makes a new one.
                 with base._fork_lock():
                     removed = executor.submit(lambda: wrapper.pool)
                     with self.assertRaises(TimeoutError):
                         removed.result(timeout=0.1)
-                same_pool = removed.result() is inherited_pool
-            return dictionaries, same_pool, len(postgresql._pools_inherited)
+                    own = connection._connection_pools[connection.alias] = object()
+                kept = removed.result() is own
+            return pools, kept, len(postgresql._pools_inherited)
 
-        self.assertEqual(run_in_fork(child), (1, False, 0))
+        self.session()
+        pools = len(connection._connection_pools)
+        self.assertEqual(run_in_fork(child), (pools, True, 0))
 
     def check_close(self, close):
         def child():

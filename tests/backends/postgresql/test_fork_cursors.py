@@ -11,8 +11,6 @@ from django.db import Error, connection, transaction
 from django.db.backends.base import base
 from django.test import TransactionTestCase
 
-from .test_pool_fork import is_psycopg3
-
 
 @unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
@@ -85,7 +83,7 @@ class ServerSideCursorForkTests(ConnectionMixin, TransactionTestCase):
             # libpq might have been in the middle of something.
             self.assertEqual(run_in_fork(lambda: inherited[0].closed), 0)
 
-    @unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
+    @unittest.skipUnless(connection.Database.__name__ == "psycopg", "psycopg 3 test")
     def test_server_side_cursor_used_while_connection_is_busy(self):
         with connection.chunked_cursor() as cursor:
             cursor.execute("SELECT 1")

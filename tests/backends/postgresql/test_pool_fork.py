@@ -1,6 +1,6 @@
 import os
 import unittest
-from unittest import mock
+from concurrent.futures import ThreadPoolExecutor
 
 from backends.forking import run_in_fork
 
@@ -8,14 +8,8 @@ from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connection, connection
 from django.db.transaction import atomic
 from django.test import TransactionTestCase
 
-try:
-    from django.db.backends.postgresql.psycopg_any import is_psycopg3
-except ImportError:
-    is_psycopg3 = False
 
-
-@unittest.skipUnless(connection.vendor == "postgresql", "PostgreSQL tests")
-@unittest.skipUnless(is_psycopg3, "psycopg3 specific test")
+@unittest.skipUnless(connection.Database.__name__ == "psycopg", "psycopg 3 tests")
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 class PoolTestCase(TransactionTestCase):
     """Have a default connection with a pool of its own."""
@@ -95,10 +89,16 @@ class PoolForkTests(PoolTestCase):
         self.assertEqual(called, ["committed"])
 
     def test_lock_of_pool_held(self):
-        # As by a thread that doesn't exist in the child.
-        self.session()
-        with connection.pool._sched._lock:
-            self.check_fork()
+        parent = self.session()
+        connection.close()
+        lock = connection.pool._sched._lock
+        # By a thread that doesn't exist in the child.
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(lock.acquire).result()
+            try:
+                self.assertDistinct(parent, run_in_fork(self.session))
+            finally:
+                executor.submit(lock.release)
 
     def test_session_state_of_subclass(self):
         class DatabaseWrapper(self.wrapper_class):
@@ -127,7 +127,7 @@ class PoolForkTests(PoolTestCase):
 
         def child():
             # It makes a pool before the inherited ones are removed.
-            own = connection._connection_pools["own"] = mock.Mock(closed=False)
+            own = connection._connection_pools["own"] = object()
             self.session()
             return connection._connection_pools["own"] is own
 
