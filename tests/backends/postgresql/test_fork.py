@@ -83,8 +83,7 @@ class PoolForkTests(ScriptForkTestsMixin, PoolTestCase):
                     with self.assertRaises(TimeoutError):
                         removed.result(timeout=0.1)
                     own = connection._connection_pools[connection.alias] = object()
-                kept = removed.result() is own
-            return pools, kept, len(postgresql._pools_inherited)
+            return pools, removed.result() is own, len(postgresql._pools_inherited)
 
         self.session()
         pools = len(connection._connection_pools)
