@@ -75,8 +75,10 @@ def _run(options, rest):
             for test in stock
             if stock[test].bad and test in fork and not test.startswith(FAILED_IMPORT)
         ]
-        # Alone, since a failure that comes and goes there excuses none here.
-        stock |= _again(suites[0], [test for test in both if fork[test].bad], stock)
+        # Alone, since a failure there that comes and goes, or follows from
+        # that of another test, excuses nothing here.
+        doubtful = [test for test in both if fork[test].name != "passed"]
+        stock |= _again(suites[0], doubtful, stock)
         # Nor does a lost connection, in any way.
         expected = {
             test: outcome
