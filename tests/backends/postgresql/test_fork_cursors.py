@@ -91,3 +91,12 @@ class ServerSideCursorForkTests(ConnectionMixin, TransactionTestCase):
         # As in a signal's handler, which has interrupted libpq.
         with raw.lock:
             self.assertIs(run_in_fork(lambda: raw.closed), False)
+
+    @unittest.skipUnless(connection.Database.__name__ == "psycopg", "psycopg 3 test")
+    def test_server_side_cursor_atomic_close_fails(self):
+        with transaction.atomic(), mock.patch.object(base.logger, "exception"):
+            with connection.chunked_cursor() as cursor:
+                cursor.execute("SELECT 1")
+            raw = connection.connection
+            with mock.patch.object(raw, "close", side_effect=ValueError):
+                self.assertIs(run_in_fork(self.refused), True)
