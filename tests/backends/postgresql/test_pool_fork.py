@@ -89,14 +89,14 @@ class PoolForkTests(PoolTestCase):
         self.assertEqual(called, ["committed"])
 
     def test_lock_of_pool_held(self):
-        parent = self.session()
-        connection.close()
+        connection.pool.open(wait=True)
         lock = connection.pool._sched._lock
         # By a thread that doesn't exist in the child.
         with ThreadPoolExecutor(1) as executor:
             executor.submit(lock.acquire).result()
             try:
-                self.assertDistinct(parent, run_in_fork(self.session))
+                self.assertDistinct(run_in_fork(self.session), self.session())
+                self.check_fork()
             finally:
                 executor.submit(lock.release)
 
