@@ -13,7 +13,7 @@ def run_in_unnoticed_fork(func):
     """
     pid = os.getpid()
     # As if a hook that was registered before had noticed the fork.
-    no_hook = mock.patch.multiple(base, create=True, _noticed=pid, _getpid=lambda: pid)
+    no_hook = mock.patch.multiple(base, create=True, _noticed=True, _getpid=lambda: pid)
 
     def child():
         no_hook.__exit__(None, None, None)

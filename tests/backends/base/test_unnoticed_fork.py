@@ -52,7 +52,7 @@ class UnnoticedForkDiscardTests(test_fork.DiscardTests):
         wrapper = UnknownWrapper()
         with mock.patch.multiple(
             base,
-            _noticed=os.getpid(),
+            _noticed=True,
             _pid=-1,
             _sockets={},
             _inherited=[],

@@ -1,6 +1,7 @@
 import os
+import threading
 import unittest
-from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 from backends.forking import run_in_fork
 
@@ -46,9 +47,8 @@ class PoolTestCase(TransactionTestCase):
 
     def check_fork(self):
         parent = self.session()
-        self.assertDistinct(
-            parent, run_in_fork(self.session), run_in_fork(self.session)
-        )
+        children = [run_in_fork(self.session) for _ in range(2)]
+        self.assertDistinct(parent, *children)
         # The parent's is unaffected.
         self.assertEqual(self.session(), parent)
 
@@ -90,33 +90,22 @@ class PoolForkTests(PoolTestCase):
 
     def test_lock_of_pool_held(self):
         connection.pool.open(wait=True)
-        lock = connection.pool._sched._lock
-        # By a thread that doesn't exist in the child.
-        with ThreadPoolExecutor(1) as executor:
-            executor.submit(lock.acquire).result()
-            try:
-                self.assertDistinct(run_in_fork(self.session), self.session())
-                self.check_fork()
-            finally:
-                executor.submit(lock.release)
+        # As if by a thread that doesn't exist in the child.
+        lock = threading.Lock()
+        with mock.patch.object(connection.pool._sched, "_lock", lock), lock:
+            self.assertDistinct(run_in_fork(self.session), self.session())
+            self.check_fork()
 
     def test_session_state_of_subclass(self):
-        class DatabaseWrapper(self.wrapper_class):
-            closed = 0
-
-            def close(self):
-                super().close()
-                self.closed += 1
-
         def child():
             self.session()
             connection.close()
             self.session()
-            return connection.closed
+            return close.call_count
 
-        connections[DEFAULT_DB_ALIAS] = self.new_connection(DatabaseWrapper)
         self.session()
-        self.assertEqual(run_in_fork(child), 2)
+        with mock.patch.object(connection, "close", wraps=connection.close) as close:
+            self.assertEqual(run_in_fork(child), 2)
 
     def test_pool_property_of_subclass(self):
         class DatabaseWrapper(self.wrapper_class):

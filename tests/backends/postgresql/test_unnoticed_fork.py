@@ -12,16 +12,17 @@ from . import test_fork
 
 class PoolUnnoticedForkTests(test_fork.PoolTestCase):
     def test_threads(self):
-        disconnect, disconnecting = base._disconnect, []
+        found = []
 
-        def disconnect_late():
+        def find_late():
             # When another thread comes here, the first one is connected.
-            disconnecting.append(None)
-            time.sleep(0.1 * len(disconnecting))
-            disconnect()
+            found.append(None)
+            time.sleep(0.1 * len(found))
+            return mock.DEFAULT
 
         def child():
-            with mock.patch.object(base, "_disconnect", disconnect_late):
+            wrappers = {"wraps": base._wrappers.valuerefs, "side_effect": find_late}
+            with mock.patch.object(base._wrappers, "valuerefs", **wrappers):
                 return self.sessions_of_threads(4)
 
         parent = self.session()
