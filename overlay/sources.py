@@ -71,5 +71,7 @@ def unpacked(version, parent=None, wanted=lambda path: True):
                 own = member.name and not member.name.startswith("Django.egg-info")
                 if own and wanted(member.name):
                     members.append(member)
-            tar.extractall(Path(directory, "tree"), members, filter="data")
+            # Python 3.11.3 and earlier, as Debian 12 has it, know no filters.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(Path(directory, "tree"), members)
         yield Path(directory, "tree")
