@@ -93,7 +93,12 @@ def clone(made, tmp_path):
 @pytest.mark.slow
 def test_wheel_and_sdist(repository, tmp_path):
     """The sdist needs nothing of ours, and gives the same wheel."""
-    hook = "import sys; from overlay import build; build.build_sdist(sys.argv[1])"
+    hook = (
+        # As before Python 3.11.4, which knows filters.
+        "import sys, tarfile; extractall = tarfile.TarFile.extractall\n"
+        "tarfile.TarFile.extractall = lambda *args: extractall(*args)\n"
+        "from overlay import build; build.build_sdist(sys.argv[1])"
+    )
     python(repository, "-c", hook, tmp_path)
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
