@@ -30,12 +30,16 @@ def forked(func):
         func(child_pipe)
 
     process = context.Process(target=child)
+    parent = multiprocessing.current_process()
     # The parallel test runner's workers are daemonic, which prevents them from
     # having child processes.
-    multiprocessing.current_process().daemon = False
-    with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
-        # Python 3.12+ warns against forking a process that has threads.
-        process.start()
+    daemon, parent.daemon = parent.daemon, False
+    try:
+        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+            # Python 3.12+ warns against forking a process that has threads.
+            process.start()
+    finally:
+        parent.daemon = daemon
     child_pipe.close()
     try:
         yield process, pipe

@@ -47,8 +47,8 @@ class UnnoticedForkDiscardTests(test_fork.DiscardTests):
 
     fork = staticmethod(run_in_unnoticed_fork)
 
-    def test_reused_process_id(self):
-        """Another process with this id noticed a fork before this one."""
+    def test_noticed_by_ancestor(self):
+        """An ancestor, with another id, noticed a fork before this one."""
         wrapper = UnknownWrapper()
         with mock.patch.multiple(
             base,

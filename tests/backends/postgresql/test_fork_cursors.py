@@ -83,7 +83,7 @@ class ServerSideCursorForkTests(ConnectionMixin, TransactionTestCase):
             # libpq might have been in the middle of something.
             self.assertEqual(run_in_fork(lambda: inherited[0].closed), 0)
 
-    @unittest.skipUnless(connection.Database.__name__ == "psycopg", "psycopg 3 test")
+    @unittest.skipUnless(connection.Database.__name__ == "psycopg", "psycopg 3 tests")
     def test_server_side_cursor_used_while_connection_is_busy(self):
         with connection.chunked_cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -92,7 +92,7 @@ class ServerSideCursorForkTests(ConnectionMixin, TransactionTestCase):
         with raw.lock:
             self.assertIs(run_in_fork(lambda: raw.closed), False)
 
-    @unittest.skipUnless(connection.Database.__name__ == "psycopg", "psycopg 3 test")
+    @unittest.skipUnless(connection.Database.__name__ == "psycopg", "psycopg 3 tests")
     def test_server_side_cursor_atomic_close_fails(self):
         with transaction.atomic(), mock.patch.object(base.logger, "exception"):
             with connection.chunked_cursor() as cursor:
