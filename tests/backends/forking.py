@@ -1,4 +1,3 @@
-import contextlib
 import faulthandler
 import multiprocessing
 import signal
@@ -11,17 +10,12 @@ TIMEOUT = 60
 
 def end_in_time():
     """Have this process show where it hangs and end after TIMEOUT."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     faulthandler.register(signal.SIGALRM, sys.__stderr__, chain=True)
     signal.alarm(TIMEOUT)
 
 
-@contextlib.contextmanager
-def forked(func):
-    """
-    Call func(pipe) in a forked process, which is killed on exit, and yield it
-    along with its pipe's other end.
-    """
+def start_fork(func):
+    """Call func(pipe) in a forked process. Return it and its pipe's other end."""
     context = multiprocessing.get_context("fork")
     pipe, child_pipe = context.Pipe()
 
@@ -31,29 +25,21 @@ def forked(func):
 
     process = context.Process(target=child)
     parent = multiprocessing.current_process()
-    # The parallel test runner's workers are daemonic, which prevents them from
-    # having child processes.
+    # The parallel test runner's workers are daemonic, so can't have children.
     daemon, parent.daemon = parent.daemon, False
-    try:
-        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
-            # Python 3.12+ warns against forking a process that has threads.
-            process.start()
-    finally:
-        parent.daemon = daemon
+    with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+        # Python 3.12+ warns against forking a process that has threads.
+        process.start()
+    parent.daemon = daemon
     child_pipe.close()
-    try:
-        yield process, pipe
-    finally:
-        process.kill()
-        process.join()
-        pipe.close()
+    return process, pipe
 
 
 def run_in_fork(func):
     """Return the result of calling func() in a forked process."""
-    with forked(lambda pipe: pipe.send(func())) as (process, pipe):
-        result = pipe.recv()
-        process.join()
-        if process.exitcode == -signal.SIGALRM:
-            raise AssertionError(f"The child process didn't end in {TIMEOUT}s.")
+    process, pipe = start_fork(lambda pipe: pipe.send(func()))
+    result = pipe.recv()
+    process.join()
+    if process.exitcode == -signal.SIGALRM:
+        raise AssertionError(f"The child process didn't end in {TIMEOUT}s.")
     return result

@@ -6,10 +6,21 @@ import sys
 import threading
 from unittest import mock
 
-from backends.forking import TIMEOUT
+from backends.forking import TIMEOUT, start_fork
 
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+@contextlib.contextmanager
+def forked(func):
+    """Yield what start_fork(func) returns, and kill the process on exit."""
+    process, pipe = start_fork(func)
+    try:
+        yield process, pipe
+    finally:
+        process.kill()
+        process.join()
 
 
 def run_script(source, *args):

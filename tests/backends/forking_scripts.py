@@ -1,8 +1,7 @@
 import json
 import time
 
-from backends.forking import forked
-from backends.forking_helpers import run_script
+from backends.forking_helpers import forked, run_script
 from backends.models import Square
 
 from django.db import (

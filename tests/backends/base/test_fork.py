@@ -8,11 +8,12 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-from backends.forking import forked, run_in_fork
+from backends.forking import run_in_fork
 from backends.forking_helpers import (
     DriverConnection,
     SocketWrapper,
     UnknownWrapper,
+    forked,
     in_thread,
     open_sockets,
     run_script,

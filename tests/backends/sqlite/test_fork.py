@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-from backends.forking import TIMEOUT, forked, run_in_fork
-from backends.forking_helpers import in_thread
+from backends.forking import TIMEOUT, run_in_fork
+from backends.forking_helpers import forked, in_thread
 from backends.forking_unnoticed import run_in_unnoticed_fork
 
 from django.db import (
