@@ -15,7 +15,7 @@ def end_in_time():
 
 
 def start_fork(func):
-    """Call func(pipe) in a forked process. Return it and its pipe's other end."""
+    """Fork a process that calls func(pipe). Return it and the pipe to it."""
     context = multiprocessing.get_context("fork")
     pipe, child_pipe = context.Pipe()
 
