@@ -7,6 +7,7 @@ It runs beside Django's tests, without the rest of this package.
 
 import json
 import os
+import signal
 import unittest
 
 from django.test.runner import (
@@ -24,23 +25,26 @@ class Noting:
     fixture, e.g. "setUpClass (app.tests.SomeTests)".
     """
 
+    def sent(self, err):
+        return err
+
     def addSuccess(self, test):
         self.note(test.id(), "passed")
         super().addSuccess(test)
 
     def addError(self, test, err):
         self.note(test.id(), "error", _reason(err))
-        super().addError(test, err)
+        super().addError(test, self.sent(err))
 
     def addFailure(self, test, err):
         self.note(test.id(), "failed", _reason(err))
-        super().addFailure(test, err)
+        super().addFailure(test, self.sent(err))
 
     def addSubTest(self, test, subtest, err):
         if err is not None:
             failed = issubclass(err[0], test.failureException)
             self.note(test.id(), "failed" if failed else "error", _reason(err))
-        super().addSubTest(test, subtest, err)
+        super().addSubTest(test, subtest, self.sent(err))
 
     def addSkip(self, test, reason):
         # A subtest can be skipped, too.
@@ -62,9 +66,25 @@ class WorkerResult(Noting, RemoteTestResult):
     def note(self, *note):
         self.events.append(("replay", self.test_index, *note))
 
+    def sent(self, err):
+        """Return `err`, or its words if it can't be sent to the parent."""
+        try:
+            self._confirm_picklable(err)
+        except Exception:
+            return RuntimeError, RuntimeError(_reason(err)), err[2]
+        return err
+
 
 class WorkerRunner(RemoteTestRunner):
     resultclass = WorkerResult
+
+    def run(self, test):
+        try:
+            return super().run(test)
+        finally:
+            # Tests of the autoreloader leave a handler, so that a worker may
+            # not end when it's told to, which would be waited for.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class ParallelSuite(ParallelTestSuite):

@@ -66,6 +66,11 @@ class Tests(unittest.TestCase):
     def test_e(self):
         self.fail()
 
+    def test_g(self):
+        error = ValueError("with what can't be sent to another process")
+        error.function = lambda: None
+        raise error
+
 
 class SetUp(unittest.TestCase):
     @classmethod
@@ -81,6 +86,7 @@ SAMPLE_OUTCOMES = {
     "Tests.test_c": "failed: AssertionError: no",
     "Tests.test_d": "failed: AssertionError: 0 != 1",
     "Tests.test_e": "expected failure: AssertionError: None",
+    "Tests.test_g": "error: ValueError: with what can't be sent to another process",
     "SetUp.test_f": "error: ValueError: set up",
 }
 RUN = """
