@@ -47,9 +47,8 @@ class PoolTestCase(TransactionTestCase):
 
     def check_fork(self):
         parent = self.session()
-        self.assertDistinct(
-            parent, run_in_fork(self.session), run_in_fork(self.session)
-        )
+        children = [run_in_fork(self.session) for _ in range(2)]
+        self.assertDistinct(parent, *children)
         # The parent's is unaffected.
         self.assertEqual(self.session(), parent)
 
