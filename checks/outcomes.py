@@ -7,7 +7,6 @@ It runs beside Django's tests, without the rest of this package.
 
 import json
 import os
-import signal
 import unittest
 
 from django.test.runner import (
@@ -26,6 +25,7 @@ class Noting:
     """
 
     def sent(self, err):
+        """Return `err` as Django gets it."""
         return err
 
     def addSuccess(self, test):
@@ -77,14 +77,6 @@ class WorkerResult(Noting, RemoteTestResult):
 
 class WorkerRunner(RemoteTestRunner):
     resultclass = WorkerResult
-
-    def run(self, test):
-        try:
-            return super().run(test)
-        finally:
-            # Tests of the autoreloader leave a handler, so that a worker may
-            # not end when it's told to, which would be waited for.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class ParallelSuite(ParallelTestSuite):

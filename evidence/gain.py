@@ -77,8 +77,9 @@ def _measured(prepared, wrk, preload):
     command += ["--no-control-socket", *["--preload"] * preload]
     with lifecycle.started(prepared, command) as process:
         lifecycle.wait(prepared, process, lambda: _answers(address))
-        # The first time, other workers may still load the application.
-        _, rate = _rate(wrk, address), _rate(wrk, address)
+        # Meanwhile, the other workers load the application.
+        _rate(wrk, address)
+        rate = _rate(wrk, address)
         family = psutil.Process(process.pid).children()
         shares = [each.memory_full_info().pss / 2**20 for each in family]
     return rate, statistics.mean(shares)

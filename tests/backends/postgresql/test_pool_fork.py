@@ -38,8 +38,7 @@ class PoolTestCase(TransactionTestCase):
         """Return the connection's server process and socket."""
         with wrapper.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
-            socket = os.fstat(wrapper.connection.fileno())
-            return *cursor.fetchone(), socket.st_ino
+            return *cursor.fetchone(), os.fstat(wrapper.connection.fileno()).st_ino
 
     def assertDistinct(self, *sessions):
         for identities in zip(*sessions, strict=True):
@@ -85,6 +84,7 @@ class PoolForkTests(PoolTestCase):
         # As if by a thread that doesn't exist in the child.
         with mock.patch.object(connection.pool._sched, "_lock", Lock()) as lock, lock:
             self.assertDistinct(run_in_fork(self.session), self.session())
+            self.check_fork()
 
     def test_session_state_of_subclass(self):
         def child():
