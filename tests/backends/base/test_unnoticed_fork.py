@@ -124,14 +124,29 @@ class ConnectionUnnoticedForkTests(ConnectionMixin, TransactionTestCase):
         self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
         connection.health_check_done = False
 
-        def is_usable():
-            checked.append(connection.connection is self.inherited)
-            return True
+        with mock.patch.object(connection, "is_usable", return_value=True) as checked:
+            result = run_in_unnoticed_fork(lambda: (self.used(), checked.called))
+        self.assertEqual(result, (False, False))
 
-        checked = []
-        connection.is_usable = is_usable
-        result = run_in_unnoticed_fork(lambda: (self.used(), checked))
-        self.assertEqual(result, (False, [False]))
+    def test_ensure_connection_replaced(self):
+        # As packages do to connect again.
+        def ensure_connection():
+            connection.close_if_health_check_failed()
+            if connection.connection is None:
+                connection.connect()
+
+        def child():
+            connection.connect()
+            return opened.call_count
+
+        self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
+        connection.health_check_done = False
+        opened = mock.Mock(wraps=connection.get_new_connection)
+        replaced = {"ensure_connection": ensure_connection}
+        with mock.patch.multiple(connection, get_new_connection=opened, **replaced):
+            self.assertIs(run_in_unnoticed_fork(self.used), False)
+            connection.close()
+            self.assertEqual(run_in_unnoticed_fork(child), 1)
 
     def test_hook_before_ours(self):
         settings = ScriptForkTestsMixin.script_settings(self)
