@@ -173,7 +173,7 @@ class FileForkTestsMixin:
     def test_idle_connections_closed_first(self):
         from django.db.backends.sqlite3 import base
 
-        def close(connection, name):
+        def close(connection, file):
             closing.set()
             leave.wait(TIMEOUT)
 
@@ -184,7 +184,7 @@ class FileForkTestsMixin:
 
         closing, leave = threading.Event(), threading.Event()
         with (
-            mock.patch.object(base, "_inherited_idle", [(None, self.name)]),
+            mock.patch.object(base, "_inherited_open", [(None, None)]),
             mock.patch.object(base, "_close_inherited", close),
             ThreadPoolExecutor(2) as executor,
         ):
@@ -277,6 +277,14 @@ class FileForkTestsMixin:
             transaction.set_autocommit(True)
         self.check_intact(1)
 
+    def test_statement_writing(self):
+        with self.wrapper.cursor() as cursor:
+            cursor.execute("INSERT INTO number VALUES (1), (1) RETURNING number")
+            refused = run_in_fork(self.refused)
+            self.assertIs(refused, self.journal_mode == "wal")
+            self.assertEqual(cursor.fetchall(), [(1,), (1,)])
+        self.check_intact(2)
+
     def test_closed_in_transaction(self):
         def child():
             with self.assertRaises(ProgrammingError):
@@ -315,17 +323,27 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
 
         def child(pipe):
             pipe.recv()
+            with self.assertRaisesMessage(OperationalError, "locked"):
+                self.count()
+            pipe.send("locked")
+            pipe.recv()
             pipe.send(self.used())
 
         with self.wrapper.cursor() as cursor:
             cursor.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self.count()
+        self.insert()
         self.wrapper.settings_dict["OPTIONS"] = {"timeout": 0.1}
         with forked(child) as (_, pipe):
+            with transaction.atomic():
+                self.insert()
+                pipe.send("inserted")
+                self.assertEqual(pipe.recv(), "locked")
+                # The child didn't remove it.
+                self.assertIs(Path(f"{self.name}-journal").exists(), True)
             self.wrapper.close()
             pipe.send("closed")
             self.assertIs(pipe.recv(), False)
-        self.assertEqual(self.count(), 1)
+        self.assertEqual(self.count(), 3)
 
     def test_log_that_cannot_be_kept(self):
         """Before Python 3.12, to close a connection may remove the log."""
