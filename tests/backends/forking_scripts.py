@@ -31,6 +31,13 @@ end_in_time()
 # Fork children that end as Python's processes do.
 EXITING_SCRIPT = f"""
 {CONNECT}
+from backends.forking_helpers import DriverConnection, UnknownWrapper
+from django.db import connections
+
+DriverConnection.__del__ = lambda self: print("deallocated", flush=True)
+connections["unknown"] = UnknownWrapper()
+
+
 def fork(func):
     if (pid := os.fork()) == 0:
         end_in_time()

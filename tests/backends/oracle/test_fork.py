@@ -8,7 +8,7 @@ from django.test import SimpleTestCase
 # Use the backend with a driver that stands in for oracledb, as no server is
 # needed for who owns a connection or a pool, and fork.
 SCRIPT = """
-import ctypes, gc, os, sys
+import ctypes, gc, os, sys, weakref
 from unittest import mock
 
 from django.conf import settings
@@ -75,8 +75,10 @@ if not used:
     wrapper.close()
 inherited = wrapper.connection, wrapper.pool
 if gone:
-    del wrapper
+    wrapper = weakref.ref(wrapper)
     gc.collect()
+    # Nothing else keeps its connection, if any, from being released.
+    assert wrapper() is None
 end_in_time()
 if (pid := os.fork() if fork else ctypes.PyDLL(None).fork()) == 0:
     end_in_time()
