@@ -199,6 +199,16 @@ class FileForkTestsMixin:
             first.result()
             second.result()
 
+    def test_other_driver(self):
+        """A subclass's, whose exceptions aren't sqlite3's."""
+        from django.db.backends.sqlite3 import base
+
+        self.wrapper.close()
+        inherited = mock.Mock(**{"execute.side_effect": ValueError})
+        known = {"_inherited_open": [(inherited, None)], "_inherited_busy": set()}
+        with mock.patch.multiple(base, **known):
+            self.assertIs(self.refused(), self.journal_mode == "wal")
+
     def test_half_read_cursor(self):
         def child(pipe):
             self.count()
