@@ -66,7 +66,11 @@ class MemoryForkTests(TransactionTestCase):
             "file::memory:",
             "file::memory:?cache=shared",
             "file:fork?mode=memory&cache=shared",
-            "file:/fork?vfs=memdb",
+            "file:%3Amemory%3A",
+            # There's a file of that name.
+            "file:/tmp?vfs=memdb",
+            # As the empty name, a file of its own.
+            "file:",
         ):
             with self.subTest(name=name):
                 wrapper_class = type(connections["default"])
@@ -198,16 +202,6 @@ class FileForkTestsMixin:
                 leave.set()
             first.result()
             second.result()
-
-    def test_other_driver(self):
-        """A subclass's, whose exceptions aren't sqlite3's."""
-        from django.db.backends.sqlite3 import base
-
-        self.wrapper.close()
-        inherited = mock.Mock(**{"execute.side_effect": ValueError})
-        known = {"_inherited_open": [(inherited, None)], "_inherited_busy": set()}
-        with mock.patch.multiple(base, **known):
-            self.assertIs(self.refused(), self.journal_mode == "wal")
 
     def test_half_read_cursor(self):
         def child(pipe):
@@ -354,6 +348,18 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
             pipe.send("closed")
             self.assertIs(pipe.recv(), False)
         self.assertEqual(self.count(), 3)
+
+    def test_driver_of_subclass(self):
+        class Wrapper(type(self.wrapper)):
+            def get_new_connection(self, conn_params):
+                # It may be another driver's.
+                return sqlite3.connect(**conn_params)
+
+        wrapper = Wrapper(self.wrapper.settings_dict)
+        self.addCleanup(wrapper.close)
+        self.assertEqual(self.count(wrapper), 0)
+        inherited = wrapper.connection
+        self.assertIs(run_in_fork(lambda: wrapper.connection is inherited), True)
 
     def test_log_that_cannot_be_kept(self):
         """Before Python 3.12, to close a connection may remove the log."""
