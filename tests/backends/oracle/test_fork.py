@@ -85,6 +85,8 @@ if (pid := os.fork() if fork else ctypes.PyDLL(None).fork()) == 0:
     if gone:
         wrapper = make_wrapper(settings_dict, "oracle")
     pooled = wrapper
+    # A fork in C is noticed later.
+    assert not fork or wrapper.is_usable() is False
     if not fork:
         # A pool that this process makes before it notices the fork.
         pooled = wrapper.copy("another")
