@@ -125,7 +125,7 @@ class FileForkTestsMixin:
         if self.journal_mode == "delete":
             self.assertEqual(self.count(wrapper), 0)
             return False
-        with self.assertRaisesMessage(OperationalError, "is in WAL mode and was open"):
+        with self.assertRaisesMessage(OperationalError, "(in WAL mode) before fork()"):
             self.count(wrapper)
         self.assertIsNone(wrapper.connection)
         return True
@@ -178,6 +178,7 @@ class FileForkTestsMixin:
         from django.db.backends.sqlite3 import base
 
         def close(connection, file):
+            closed.append(connection)
             closing.set()
             leave.wait(TIMEOUT)
 
@@ -186,9 +187,9 @@ class FileForkTestsMixin:
             wrapper.ensure_connection()
             wrapper.close()
 
-        closing, leave = threading.Event(), threading.Event()
+        closed, closing, leave = [], threading.Event(), threading.Event()
         with (
-            mock.patch.object(base, "_inherited_open", [(None, None)]),
+            mock.patch.object(base, "_to_close", [(None, None)]),
             mock.patch.object(base, "_close_inherited", close),
             ThreadPoolExecutor(2) as executor,
         ):
@@ -202,6 +203,7 @@ class FileForkTestsMixin:
                 leave.set()
             first.result()
             second.result()
+        self.assertEqual(closed, [None])
 
     def test_half_read_cursor(self):
         def child(pipe):
