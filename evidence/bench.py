@@ -43,6 +43,7 @@ CALLS = {
     "connection.connect(), from a pool": Call("connect", trial.POOL, 50, 550, 1.04),
     "a request with one query, pooled": Call("request", trial.POOL, 20, 320),
     "a request with one query, persistent": Call("request", trial.PERSISTENT, 20, 120),
+    "connecting to SQLite for one query": Call("sqlite", trial.PERSISTENT, 100, 600),
     "Signal.send()": Call("send", trial.PERSISTENT, 500, 3000),
 }
 

@@ -8,6 +8,7 @@ CALL is the name of a function below, as evidence/bench.py lists them.
 
 import gc
 import sys
+import tempfile
 
 from app.child import configured, wrapper
 
@@ -42,6 +43,17 @@ def connect(times):
     for _ in range(times):
         connection.connect()
         connection.close()
+
+
+def sqlite(times):
+    from django.db.backends.sqlite3.base import DatabaseWrapper
+
+    with tempfile.NamedTemporaryFile() as file:
+        settings = {**wrapper().settings_dict, "NAME": file.name, "OPTIONS": {}}
+        connection = DatabaseWrapper(settings)
+        for _ in range(times):
+            connection.cursor().execute("SELECT 1")
+            connection.close()
 
 
 def send(times):
