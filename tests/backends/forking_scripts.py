@@ -37,7 +37,6 @@ from django.db import connections
 DriverConnection.__del__ = lambda self: print("deallocated", flush=True)
 connections["unknown"] = UnknownWrapper()
 
-
 def fork(func):
     if (pid := os.fork()) == 0:
         end_in_time()

@@ -123,7 +123,6 @@ class ConnectionUnnoticedForkTests(ConnectionMixin, TransactionTestCase):
     def test_health_check(self):
         self.reconnect(CONN_HEALTH_CHECKS=True, CONN_MAX_AGE=None)
         connection.health_check_done = False
-
         with mock.patch.object(connection, "is_usable", return_value=True) as checked:
             result = run_in_unnoticed_fork(lambda: (self.used(), checked.called))
         self.assertEqual(result, (False, False))
