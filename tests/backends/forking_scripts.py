@@ -33,7 +33,6 @@ EXITING_SCRIPT = f"""
 {CONNECT}
 from backends.forking_helpers import DriverConnection, UnknownWrapper
 from django.db import connections
-
 DriverConnection.__del__ = lambda self: print("deallocated", flush=True)
 connections["unknown"] = UnknownWrapper()
 
