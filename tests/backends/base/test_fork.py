@@ -60,7 +60,7 @@ class WrapperForkTests(SimpleTestCase):
         # As after "MySQL server has gone away".
         os.dup2(child_socket.fileno(), inherited.fileno())
         # As where a pool gives it again.
-        base._remember_socket(inherited)
+        wrapper._remember_socket(inherited)
 
         def child():
             os.write(inherited.fileno(), b"result")
