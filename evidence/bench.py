@@ -39,7 +39,7 @@ class Call(NamedTuple):
 CALLS = {
     "connection.pool": Call("pool", trial.POOL, 1000, 51000, 1.02),
     "connection.cursor()": Call("cursor", trial.PERSISTENT, 100, 600),
-    # It remembers the connection's socket, and compares ids of processes.
+    # It compares ids of processes.
     "connection.connect(), from a pool": Call("connect", trial.POOL, 50, 550, 1.03),
     "a request with one query, pooled": Call("request", trial.POOL, 20, 320),
     "a request with one query, persistent": Call("request", trial.PERSISTENT, 20, 120),

@@ -20,6 +20,7 @@ import time
 import django
 from django.conf import settings
 from django.db import connections
+from django.db.backends.base import base
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 
@@ -53,9 +54,9 @@ def main(forks, kind, number):
     kept = [Connection() for _ in range(number)]
     if kind != "persistent" and number:
         DatabaseWrapper._connection_pools["default"] = Pool()
-    for each in kept if hasattr(default, "_remember_socket") else ():
+    for each in kept if hasattr(base, "_remember_socket") else ():
         # As patched Django does with those that are opened.
-        default._remember_socket(each)
+        base._remember_socket(each)
     if kind != "idle":
         wrappers = [DatabaseWrapper(default.settings_dict) for _ in kept]
         for wrapper, wrapper.connection in zip(wrappers, kept):

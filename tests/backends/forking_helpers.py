@@ -116,7 +116,7 @@ class SocketWrapper(UnknownWrapper):
         return SocketConnection()
 
     def init_connection_state(self):
-        self._remember_socket(self.connection)
+        pass
 
     def _set_autocommit(self, autocommit):
         pass

@@ -60,7 +60,7 @@ class WrapperForkTests(SimpleTestCase):
         # As after "MySQL server has gone away".
         os.dup2(child_socket.fileno(), inherited.fileno())
         # As where a pool gives it again.
-        wrapper._remember_socket(inherited)
+        base._remember_socket(inherited)
 
         def child():
             os.write(inherited.fileno(), b"result")
@@ -96,6 +96,7 @@ class WrapperForkTests(SimpleTestCase):
 
         class BrokenWrapper(UnknownWrapper):
             def _discard(self):
+                super()._discard()
                 raise ValueError("broken")
 
         class EmptyWrapper(UnknownWrapper):
