@@ -22,11 +22,10 @@ OFFICIAL, PATCHED = trial.STOCK, trial.FORK
 
 class Call(NamedTuple):
     """
-    What is called: the function of app.calls, with which connections, how
-    often by each of two processes, as the difference leaves out what comes
-    before and after, and the ratio to official Django's instructions, at most.
-    A pool's threads are counted as well, which open its sessions in whatever
-    order: so many calls are made that this is little of them.
+    The function of app.calls that is called, with which connections, how often
+    by each of two processes, as the difference leaves out what comes before
+    and after, and the ratio to official Django's instructions, at most. So
+    many calls are made that what a pool's threads do is little of them.
     """
 
     function: str
@@ -54,7 +53,7 @@ NUMBERS = (1, 100)
 # Page faults more than on official Django, at most: of a fork, and of each
 # connection but the first; and by how much the layout of memory moves those of
 # a process.
-FAULTS, EACH, LAYOUT = 30, 6, 20
+FAULTS, EACH, LAYOUT = 30, 4, 20
 
 # Forks are measured in so many copies of Django, and the median is taken.
 ROUNDS = 3
@@ -158,23 +157,18 @@ def _forks(made, quick):
     a process has and how many.
     """
     samples, rounds = {}, 1 if quick else ROUNDS
-    kinds = KINDS[:1] if quick else KINDS
+    each = [(NONE, 0), *product(KINDS[:1] if quick else KINDS, NUMBERS)]
     for number in range(rounds):
         say(f"Forks, round {number + 1} of {rounds} ...")
         with _trees(made, number) as trees:
-            for (kind, count), django in product(
-                [(NONE, 0), *product(kinds, NUMBERS)], trees
-            ):
-                arguments = "app.forks", 20 if quick else 40, kind, count
+            for key, django in product(each, trees):
+                arguments = "app.forks", 20 if quick else 40, *key
                 output, _ = _run(made, trees[django], trial.PERSISTENT, *arguments)
-                key = kind, count, django
-                samples.setdefault(key, []).append(json.loads(output))
+                measured = samples.setdefault(key, {}).setdefault(django, [])
+                measured.append(json.loads(output))
     return {
-        (kind, count): [
-            [statistics.median(column) for column in zip(*samples[kind, count, django])]
-            for django in (OFFICIAL, PATCHED)
-        ]
-        for kind, count, _ in samples
+        key: [[*map(statistics.median, zip(*runs))] for runs in by_django.values()]
+        for key, by_django in samples.items()
     }
 
 
@@ -244,15 +238,10 @@ def _fork_table(forks):
 def _beyond(calls, forks):
     for name, (official, patched) in calls.items():
         if patched > CALLS[name].at_most * official:
-            yield (
-                f"{name}: {patched / official:.3f} of official Django's instructions, "
-                f"more than {CALLS[name].at_most}."
-            )
+            ratio = f"{patched / official:.3f}, more than {CALLS[name].at_most}"
+            yield f"{name}: {ratio} of official Django's instructions."
     if (more := _more(forks, NONE, 0)) > FAULTS + LAYOUT:
         yield f"A fork: {more:.0f} page faults more, not {FAULTS} at most."
     for kind in sorted({kind for kind, _ in forks} - {NONE}):
         if (more := _each(forks, kind)) > EACH:
-            yield (
-                f"Each connection, {kind}: {more:.1f} page faults more, not {EACH} at "
-                "most."
-            )
+            yield f"Each connection, {kind}: {more:.1f} faults more, not {EACH}."
