@@ -152,10 +152,7 @@ def _instructions(made, tree, call):
 
 
 def _forks(made, quick):
-    """
-    Return the page faults and microseconds of forks with each Django, by what
-    a process has and how many.
-    """
+    """Return page faults and microseconds, by what is live and by Django."""
     samples, rounds = {}, 1 if quick else ROUNDS
     each = [(NONE, 0), *product(KINDS[:1] if quick else KINDS, NUMBERS)]
     for number in range(rounds):

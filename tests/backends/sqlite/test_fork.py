@@ -30,6 +30,9 @@ from django.test import TransactionTestCase
 
 from ..models import Square
 
+# Python 3.12's: without it, inherited connections aren't closed.
+CLOSABLE = hasattr(sqlite3.Connection, "setconfig")
+
 # Commit rows, and be killed before the log is written to the database.
 KILLED_SCRIPT = """
 import os, signal, sqlite3, sys
@@ -318,6 +321,17 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
     journal_mode = "delete"
     journal = "journal"
 
+    def test_attached_database(self):
+        name = f"{self.name}-attached"
+        with self.wrapper.cursor() as cursor:
+            cursor.execute("ATTACH %s AS attached", [name])
+            cursor.execute("PRAGMA attached.locking_mode = exclusive")
+            cursor.execute("PRAGMA attached.journal_mode = wal")
+            cursor.execute("CREATE TABLE attached.number AS SELECT 1")
+        self.assertEqual(run_in_fork(self.count), 0)
+        self.assertIs(Path(f"{name}-wal").exists(), True)
+
+    @unittest.skipUnless(CLOSABLE, "requires sqlite3.Connection.setconfig()")
     def test_exclusive(self):
         """A child has no lock that its parent had, and gets its own."""
 
@@ -359,15 +373,12 @@ class RollbackJournalForkTests(FileForkTestsMixin, TransactionTestCase):
         with self.wrapper.cursor() as cursor:
             cursor.execute("PRAGMA journal_mode = wal")
         self.journal_mode = "wal"
-        closable = hasattr(sqlite3.Connection, "setconfig")
-        child, result = (self.used, False) if closable else (self.check_refused, None)
+        child, result = (self.used, False) if CLOSABLE else (self.check_refused, None)
         self.assertIs(run_in_fork(child), result)
-        self.check_intact(int(closable))
+        self.check_intact(int(CLOSABLE))
 
 
-@unittest.skipUnless(
-    hasattr(sqlite3.Connection, "setconfig"), "requires sqlite3.Connection.setconfig()"
-)
+@unittest.skipUnless(CLOSABLE, "requires sqlite3.Connection.setconfig()")
 @unittest.skipUnless(connection.vendor == "sqlite", "SQLite tests")
 @unittest.skipUnless(hasattr(os, "fork"), "requires os.fork()")
 class WriteAheadLogForkTests(FileForkTestsMixin, TransactionTestCase):
